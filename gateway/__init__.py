@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The DMZ: token service, edge, release guard, publisher. Owns no business rule."""

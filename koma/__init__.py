@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vocabulary every package shares: ids, slots, energy, clock, limits, errors, settings."""
