@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Standard delivery files: W41110 zips, the same rows as Parquet, and the lines of their manifest."""
+
+from pipeline.delivery.file import NO_REF, DeliveryFile, ManifestEntry
+from pipeline.delivery.manifest import SortKey, closed_line, closed_sort_key, manifest_line, sort_key
+from pipeline.delivery.write import write_delivery
+
+__all__ = [
+    "NO_REF",
+    "DeliveryFile",
+    "ManifestEntry",
+    "SortKey",
+    "closed_line",
+    "closed_sort_key",
+    "manifest_line",
+    "sort_key",
+    "write_delivery",
+]

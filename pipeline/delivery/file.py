@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes into one delivery file, and what the manifest says about it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+NO_REF: Final = 0xFFFFFFFF
+"""`DeliveryFile.ref_row` of a point without customer_ref."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeliveryFile:
+    """The rows of one file of one retailer: columns of equal length n, ascending by point id.
+
+    The id and customer_ref tables may be those of the whole master, memory-mapped; rows refer into them. Arrays are
+    only read, and only while the file is being written.
+    """
+
+    retailer_code: str
+    slot_id: int
+    revision: int
+    split: int
+    issued_ms: int
+    point_id: NDArray[np.uint8]
+    """(N, 22) ASCII digits."""
+    positions: NDArray[np.uint32]
+    """(n,) row of `point_id` for each row of the file."""
+    ref_off: NDArray[np.int64]
+    ref_bytes: NDArray[np.uint8]
+    """UTF-8; reference k is `ref_bytes[ref_off[k]:ref_off[k + 1]]`."""
+    ref_row: NDArray[np.uint32]
+    """(n,) reference of each row, `NO_REF` for none."""
+    energy_dwh: NDArray[np.int64]
+    """(n,) 0.1 Wh; not read where not available."""
+    available: NDArray[np.bool_] | NDArray[np.uint8]
+    """(n,) whether the row carries energy."""
+    quality: NDArray[np.uint8]
+    """(n,) index into `pipeline.quality.QUALITIES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """One file as issued. `file`, `bytes` and `sha256` are those of the zip (empty text and 0 where none was made)."""
+
+    retailer_code: str
+    slot_id: int
+    revision: int
+    split: int
+    rows: int
+    available: int
+    file: str
+    bytes: int
+    sha256: str
+    issued_ms: int
+    parquet_bytes: int
+    """Size of the Parquet file beside the zip; not in the manifest line."""
+    parquet_sha256: str
+    """Digest of the Parquet file beside the zip; not in the manifest line."""
