@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `koma` command.
+
+It knows no command itself: each package announces its own under the entry-point group `koma.commands`, and a module is
+loaded only when its command is called, so that `koma --help` answers at once. Exit status: 0 ok, 1 failed, 2 usage.
+"""
+
+import ast
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from koma.errors import KomaError
+from koma.output import fail, note
+
+GROUP = "koma.commands"
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+_HEAD = """\
+Usage: koma COMMAND [ARGS]...
+
+Smart-meter registers in, 30-minute energy out to every retailer within the hour.
+
+Commands:
+"""
+_FOOT = """
+Options:
+  --version  Print the version.
+  --help     Print this text, or that of a command.
+
+Example: koma pipeline run --once --help
+"""
+
+
+def commands() -> dict[str, EntryPoint]:
+    """Entry points by command name, in alphabetical order, of those whose module is there."""
+    found = {each.name: each for each in entry_points(group=GROUP)}
+    return {name: found[name] for name in sorted(found) if _source(found[name]) is not None}
+
+
+def summary(command: EntryPoint) -> str:
+    """First line of the docstring of a command's module, read without importing the module."""
+    source = _source(command)
+    if source is None:
+        return ""
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    return text.partition("\n")[0].rstrip(".")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    first = given[0] if given else ""
+    if first in {"-h", "--help"}:
+        sys.stdout.write(_help())
+        raise SystemExit(0)
+    if first == "--version":
+        sys.stdout.write(f"koma {version('koma')}\n")
+        raise SystemExit(0)
+    known = commands()
+    if first not in known:
+        _refuse(first, known)
+    _run(known[first], given[1:])
+
+
+def _source(command: EntryPoint) -> Path | None:
+    """File of a command's module; looking for it imports the packages around it, which hold a docstring only."""
+    try:
+        spec = find_spec(command.module)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec is not None and spec.origin else None
+
+
+def _help() -> str:
+    known = commands()
+    width = max((len(name) for name in known), default=0)
+    lines = [f"  {name:<{width}}  {summary(command)}\n" for name, command in known.items()]
+    return _HEAD + "".join(lines) + _FOOT
+
+
+def _refuse(first: str, known: dict[str, EntryPoint]) -> None:
+    if not first:
+        sys.stderr.write(_help())
+    else:
+        near = get_close_matches(first, known, n=1)
+        note(f"koma: no such command: {first}" + (f". Did you mean {near[0]}?" if near else ""))
+        note("Try 'koma --help'.")
+    raise SystemExit(EXIT_USAGE)
+
+
+def _run(command: EntryPoint, arguments: list[str]) -> None:
+    """Hand over to the command; its known errors become words and a status, unknown ones keep their trace."""
+    from typer.main import get_command  # noqa: PLC0415  `koma --help` has no need of it
+
+    try:
+        get_command(command.load()).main(args=arguments, prog_name=f"koma {command.name}")
+    except KomaError as error:
+        fail(error, as_json="--json" in arguments)
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None

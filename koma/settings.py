@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings: what an operator may change, read once from `KOMA_*` variables over `koma.toml`.
+
+The variable of a field is `KOMA_` and its name in capitals; `koma.toml` lies in the working directory and holds the
+names in small letters at top level. Nobody else reads the environment for these.
+"""
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from koma import limits
+from koma.errors import InstantError, SettingError
+from koma.slots import MS_PER_SLOT, format_jst, parse_jst, slot_at_ms
+
+PREFIX = "KOMA_"
+FILE_NAME = "koma.toml"
+HOME_DEFAULT = Path("var/koma")
+_GRID = limits.ISSUE_GRID_MINUTES
+
+Parser = Callable[[str], object]
+
+
+def _whole(lowest: int, highest: int) -> Parser:
+    def parse(text: str) -> int:
+        if not text.strip().lstrip("-").isdecimal() or not lowest <= (value := int(text)) <= highest:
+            message = f"a whole number from {lowest} to {highest} is needed"
+            raise ValueError(message)
+        return value
+
+    return parse
+
+
+def _decimal(lowest: float, highest: float) -> Parser:
+    def parse(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value) or not lowest <= value <= highest:
+            message = f"a number from {lowest:g} to {highest:g} is needed"
+            raise ValueError(message)
+        return value
+
+    return parse
+
+
+def _one_of(*choices: str) -> Parser:
+    def parse(text: str) -> str:
+        if text not in choices:
+            message = f"one of {', '.join(choices)} is needed"
+            raise ValueError(message)
+        return text
+
+    return parse
+
+
+def _grid_minutes(text: str) -> tuple[int, ...]:
+    values = tuple(int(part) for part in text.split(",") if part.strip())
+    if any(value <= 0 or value % _GRID for value in values) or list(values) != sorted(set(values)):
+        message = f"ascending multiples of {_GRID} minutes are needed, with commas between"
+        raise ValueError(message)
+    return values
+
+
+def _grid_time(text: str) -> str:
+    hour, _, minute = text.partition(":")
+    if not (len(text) == len("06:15") and 0 <= int(hour) <= 23 and 0 <= int(minute) <= 59 and int(minute) % _GRID == 0):
+        message = f"a time of day such as 06:15, on a multiple of {_GRID} minutes, is needed"
+        raise ValueError(message)
+    return text
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        message = "a base address such as https://localhost:8443 is needed"
+        raise ValueError(message)
+    return text.rstrip("/")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        message = "a path is needed"
+        raise ValueError(message)
+    return Path(text)
+
+
+def _slot_start(text: str) -> int | None:
+    if not text:
+        return None
+    ms = parse_jst(text)
+    if ms % MS_PER_SLOT:
+        message = f"a slot's start such as {format_jst(ms - ms % MS_PER_SLOT)} is needed"
+        raise ValueError(message)
+    return slot_at_ms(ms)
+
+
+def _setting(default: Any, parse: Parser, help_text: str) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": help_text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One value per setting; `docs/reference/settings.md` is made from the fields."""
+
+    home: Path = _setting(HOME_DEFAULT, _path, "Data directory. Relative to the working directory, or to `koma.toml`.")
+    clock: str = _setting(
+        "wall", _one_of("wall", "received", "manual"), "Business time: the machine's, the data's own, or set by hand."
+    )
+    stamp_tolerance_s: int = _setting(
+        limits.STAMP_TOLERANCE_S,
+        _whole(0, limits.SLOT_MINUTES * 30 - 1),
+        "A stamp this close to a slot boundary counts as the boundary.",
+    )
+    too_old_days: int = _setting(
+        limits.TOO_OLD_DAYS, _whole(1, 400), "A read stamped earlier than this before its arrival is quarantined."
+    )
+    clock_jump_days: int = _setting(
+        limits.CLOCK_JUMP_DAYS, _whole(1, 400), "A file whose arrivals lie farther ahead waits for `--accept-clock`."
+    )
+    rows_per_file: int = _setting(
+        limits.ROWS_PER_FILE_MAX, _whole(1, limits.ROWS_PER_FILE_MAX), "Most points in one delivery file."
+    )
+    cap_factor: int = _setting(4, _whole(1, 1000), "Energy above this times contract power is a spike.")
+    cap_kw_default: int = _setting(100, _whole(1, 1_000_000), "Contract power of a point that has none, in kW.")
+    split_minutes: tuple[int, ...] = _setting(
+        (10, 20, 30), _grid_minutes, "Instants after the slot's end at which what is ready goes out."
+    )
+    closing_minutes: int = _setting(
+        45, _whole(_GRID, 24 * 60), "Instant after the slot's end that also issues the rest as missing."
+    )
+    revision_minutes: tuple[int, ...] = _setting(
+        (30, 60, 120, 240, 480, 1440, 2880), _grid_minutes, "Instants of revision, counted from the closing."
+    )
+    daily_time: str = _setting("06:15", _grid_time, "Time of day, JST, of daily files and later revisions.")
+    deliveries_days: int = _setting(45, _whole(1, 4000), "Days that delivery files are kept, and revised daily.")
+    history_months: int = _setting(
+        limits.HISTORY_MONTHS, _whole(1, 120), "Months that a slot's energy is kept and revised."
+    )
+    first_slot: int | None = _setting(
+        None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
+    )
+    workers: int = _setting(2, _whole(1, 256), "Threads or processes that compute at once.")
+    watch_delay_s: int = _setting(
+        60, _whole(0, 3600), "With `--watch`, seconds after an instant at which it is issued."
+    )
+    gateway_url: str = _setting("https://localhost:8443", _base_url, "Issuer and base address of the gateway.")
+    files_url: str = _setting("https://localhost:8444", _base_url, "Base address of the mutual-TLS file listener.")
+    files_list_days: int = _setting(2, _whole(1, 45), "Days that the mutual-TLS file list reaches back.")
+    dpop_nonce: str = _setting("off", _one_of("off", "on"), "Whether proofs must carry a nonce of the server.")
+    redis_url: str = _setting("", str, "Address of Redis; empty: an embedded one is started.")
+    nginx: str = _setting("", str, "Path of nginx; empty: the system's, else the embedded one.")
+
+
+def setting_fields() -> tuple[Field[Any], ...]:
+    """Every field of `Settings`, with its `help` in the metadata."""
+    return fields(Settings)
+
+
+def variable(name: str) -> str:
+    """Environment variable of a setting.
+
+    >>> variable("watch_delay_s")
+    'KOMA_WATCH_DELAY_S'
+    """
+    return PREFIX + name.upper()
+
+
+def load_settings(
+    environ: Mapping[str, str] | None = None, cwd: Path | None = None, *, home: Path | None = None
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: variables; those of the process unless given.
+        cwd: where `koma.toml` may lie and what relative paths start from; the working directory unless given.
+        home: what a command's `--home` says; wins over both.
+
+    Raises:
+        SettingError: a value is out of range, `koma.toml` is not TOML or holds an unknown name.
+
+    """
+    environ = os.environ if environ is None else environ
+    cwd = Path.cwd() if cwd is None else cwd
+    file = cwd / FILE_NAME
+    texts = {name: (text, f"{name} in {file}") for name, text in _read_file(file).items()}
+    for each in setting_fields():
+        name = variable(each.name)
+        if name in environ:
+            texts[each.name] = (environ[name], name)
+    if home is not None:
+        texts["home"] = (str(home), "--home")
+    given: dict[str, Any] = {
+        each.name: _parsed(each, *texts[each.name]) for each in setting_fields() if each.name in texts
+    }
+    given["home"] = (cwd / given.get("home", HOME_DEFAULT)).absolute()
+    return Settings(**given)
+
+
+def _read_file(file: Path) -> dict[str, str]:
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        message = f"{file} cannot be read: {error}"
+        raise SettingError(message, hint="It holds lines such as watch_delay_s = 60") from error
+    known = [each.name for each in setting_fields()]
+    for name in content:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            message = f"{file} holds the unknown setting {name!r}"
+            raise SettingError(message, hint=f"Did you mean {near[0]}?" if near else "")
+    return {name: _as_text(value) for name, value in content.items()}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(str(each) for each in value)
+    return str(value)
+
+
+def _parsed(setting: Field[Any], text: str, where: str) -> object:
+    try:
+        return setting.metadata["parse"](text)
+    except InstantError as error:
+        raise SettingError(f"{where}: {error.message}", hint=error.hint) from error
+    except ValueError as error:
+        message = f"{where} is {text!r}: {error}"
+        raise SettingError(message, hint=str(setting.metadata["help"])) from error
