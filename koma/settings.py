@@ -5,7 +5,6 @@ The variable of a field is `KOMA_` and its name in capitals; `koma.toml` lies in
 names in small letters at top level. Nobody else reads the environment for these.
 """
 
-import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
@@ -27,21 +26,10 @@ _GRID = limits.ISSUE_GRID_MINUTES
 Parser = Callable[[str], object]
 
 
-def _whole(lowest: int, highest: int) -> Parser:
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.strip().lstrip("-").isdecimal() or not lowest <= (value := int(text)) <= highest:
             message = f"a whole number from {lowest} to {highest} is needed"
-            raise ValueError(message)
-        return value
-
-    return parse
-
-
-def _decimal(lowest: float, highest: float) -> Parser:
-    def parse(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value) or not lowest <= value <= highest:
-            message = f"a number from {lowest:g} to {highest:g} is needed"
             raise ValueError(message)
         return value
 
@@ -64,6 +52,14 @@ def _grid_minutes(text: str) -> tuple[int, ...]:
         message = f"ascending multiples of {_GRID} minutes are needed, with commas between"
         raise ValueError(message)
     return values
+
+
+def _grid_minute(text: str) -> int:
+    value = _whole(_GRID, 24 * 60)(text)
+    if value % _GRID:
+        message = f"a multiple of {_GRID} minutes is needed"
+        raise ValueError(message)
+    return value
 
 
 def _grid_time(text: str) -> str:
@@ -131,7 +127,7 @@ class Settings:
         (10, 20, 30), _grid_minutes, "Instants after the slot's end at which what is ready goes out."
     )
     closing_minutes: int = _setting(
-        45, _whole(_GRID, 24 * 60), "Instant after the slot's end that also issues the rest as missing."
+        45, _grid_minute, "Instant after the slot's end that also issues the rest as missing."
     )
     revision_minutes: tuple[int, ...] = _setting(
         (30, 60, 120, 240, 480, 1440, 2880), _grid_minutes, "Instants of revision, counted from the closing."
@@ -198,7 +194,13 @@ def load_settings(
         each.name: _parsed(each, *texts[each.name]) for each in setting_fields() if each.name in texts
     }
     given["home"] = (cwd / given.get("home", HOME_DEFAULT)).absolute()
-    return Settings(**given)
+    settings = Settings(**given)
+    if settings.split_minutes and settings.split_minutes[-1] >= settings.closing_minutes:
+        raise SettingError(
+            f"{variable('closing_minutes')} is {settings.closing_minutes}",
+            hint=f"The closing comes after every split, the last of which is at {settings.split_minutes[-1]}",
+        )
+    return settings
 
 
 def _read_file(file: Path) -> dict[str, str]:
