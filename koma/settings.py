@@ -141,6 +141,11 @@ class Settings:
         None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
     )
     workers: int = _setting(2, _whole(1, 256), "Threads or processes that compute at once.")
+    beam_mode: str = _setting(
+        "threads",
+        _one_of("threads", "processes"),
+        "Whether the embedded runner works on threads or on worker processes.",
+    )
     watch_delay_s: int = _setting(
         60, _whole(0, 3600), "With `--watch`, seconds after an instant at which it is issued."
     )
