@@ -5,17 +5,24 @@ The shapes here are the seam between the decoders and everything behind them. Al
 that lies over a memory-mapped file and one that was built in memory are one type to the kernels.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-NO_READ: Final = 0xFFFFFFFF
-"""A null register: the row carries no read of it, and nothing is counted."""
+from koma.limits import NO_DATA, NO_READ
 
-NO_DATA: Final = 0xFFFFFFFE
-"""The meter's own no-data value (ECHONET Lite class 0x0288): no read, counted in `Decoded.no_data`."""
+__all__ = [
+    "NO_DATA",
+    "NO_READ",
+    "REJECTED_CODES",
+    "Chunk",
+    "Decoded",
+    "ReadBatch",
+    "Rejected",
+    "empty_batch",
+]
 
 REJECTED_CODES: Final = (
     "meter_id",
@@ -48,7 +55,8 @@ class ReadBatch:
         keys: (n, 2) meter id as 16 NUL-padded ASCII bytes seen as two little-endian u64.
         read_at_ms: (n,) the meter's stamp (the end of the slot it closes), UTC ms since the epoch, floored.
         received_ms: (n,) when the head-end had it, UTC ms since the epoch, floored.
-        import_register: (n,) register in the meter's own unit; `NO_READ` null, `NO_DATA` the no-data value.
+        import_register: (n,) register in the meter's own unit; `NO_READ` is null: nothing is counted; `NO_DATA` is
+            the meter's own no-data value: no read either, counted in `Decoded.no_data`.
         export_register: (n,) the same for the reverse direction.
         place: (n,) row number from 0; CSV: line number, the header is line 1; `.echonet`: byte offset of the record.
 
@@ -138,6 +146,7 @@ class Chunk:
         length: rows or bytes.
         part: record batch, row group, or first line number.
         layout: what the decoder of the format needs to find its way.
+        ignored: names of columns that are not ours.
     """
 
     path: str
@@ -145,7 +154,8 @@ class Chunk:
     start: int
     length: int
     part: int
-    layout: tuple[int, ...] = field(default=())
+    layout: tuple[int, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 def empty_batch(source: str) -> ReadBatch:
