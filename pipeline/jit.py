@@ -2,8 +2,8 @@
 """Compilation of the numba kernels, ahead of use and kept between starts.
 
 numba keys its on-disk cache by the file a kernel stands in, so a kernel that calls one of another file would keep
-running the old one after an edit. The cache directory is therefore named by the hash of every source file of the
-package: any change starts a fresh cache.
+running the old one after an edit. The cache directory is therefore named by the hash of every source file that
+holds kernels: any change starts a fresh cache.
 """
 
 import hashlib
@@ -18,8 +18,10 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 def _cache_directory() -> Path:
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.rglob("*kernels.py")):
-        digest.update(source.read_bytes())
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
+        text = source.read_bytes()
+        if b"pipeline.jit" in text:
+            digest.update(text)
     name = f"kernels-{digest.hexdigest()[:16]}"
     beside = Path(sys.prefix) / "var" / "koma"
     if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):

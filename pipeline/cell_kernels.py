@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The value of a cell: difference, roll-over, exchange, backward, spike; who is responsible; since which instant.
+
+A cell is (point, slot). What it is at an instant follows from the registers that had arrived and the master rows that
+were known by then. Its *timeline* is the list of instants at which that changes. Energy is int64 dWh throughout.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.jit import kernel
+
+ABSENT_MS = 1 << 62
+ALWAYS_MS = -(1 << 62)
+OPEN_MS = 1 << 62
+MS_PER_SLOT = 1_800_000
+
+ACTUAL = 0
+ROLLOVER = 1
+SPIKE = 2
+MISSING = 3
+BACKWARD = 4
+NO_METER = 5
+REMOVED = 6
+NO_TELEMETRY = 7
+
+NOBODY = 0xFFFF  # not a low-voltage point at this instant: no cell
+
+EXPECTED, AVAILABLE, ENERGY = 0, 1, 2  # columns of totals
+
+
+class Dated(NamedTuple):
+    """The dated columns of a master version, as the kernels take them; shapes as in `MasterView`."""
+
+    area: NDArray[np.uint8]
+    attr_of: NDArray[np.int64]
+    attr_voltage: NDArray[np.uint8]
+    attr_telemetry: NDArray[np.uint8]
+    attr_cap_dwh: NDArray[np.int64]
+    attr_rec_from: NDArray[np.int64]
+    attr_rec_to: NDArray[np.int64]
+    supply_of: NDArray[np.int64]
+    supply_from: NDArray[np.int32]
+    supply_to: NDArray[np.int32]
+    supply_retailer: NDArray[np.uint16]
+    supply_bg: NDArray[np.uint16]
+    supply_rec_from: NDArray[np.int64]
+    supply_rec_to: NDArray[np.int64]
+    install_of: NDArray[np.int64]
+    install_local: NDArray[np.uint32]
+    install_from_ms: NDArray[np.int64]
+    install_to_ms: NDArray[np.int64]
+    install_modulus: NDArray[np.int64]
+    install_factor: NDArray[np.int64]
+    install_first: NDArray[np.int64]
+    install_last: NDArray[np.int64]
+    install_rec_from: NDArray[np.int64]
+    install_rec_to: NDArray[np.int64]
+
+
+class Ends(NamedTuple):
+    """The registers of a shard at both ends of a slot, by local installation index."""
+
+    start_value: NDArray[np.uint32]
+    start_arrival: NDArray[np.int64]
+    end_value: NDArray[np.uint32]
+    end_arrival: NDArray[np.int64]
+
+
+class Timeline(NamedTuple):
+    """Room for events: cell `position` is, from instant number `step` on, `owner`'s, of this quality and energy."""
+
+    position: NDArray[np.uint32]
+    step: NDArray[np.uint16]
+    owner: NDArray[np.uint16]
+    quality: NDArray[np.uint8]
+    energy: NDArray[np.int64]
+
+
+class Totals(NamedTuple):
+    """(n, 3) int64 each: expected cells, available cells, dWh; by retailer, balancing group and area index."""
+
+    retailer: NDArray[np.int64]
+    bg: NDArray[np.int64]
+    area: NDArray[np.int64]
+
+
+@kernel
+def difference(start: int, end: int, modulus: int, factor: int, cap_dwh: int) -> tuple[int, int]:
+    """Return (quality, dWh) of the energy between two registers.
+
+    Source: the contract's value of a cell. End below start is a roll-over if the modulo result is plausible (not above
+    the cap), else backward and without a value; end not below start but above the cap is a spike, flagged and
+    delivered.
+    """
+    if end >= start:
+        energy = (end - start) * factor
+        return (SPIKE if energy > cap_dwh else ACTUAL), energy
+    energy = (end - start + modulus) * factor
+    if energy > cap_dwh or energy < 0:
+        return BACKWARD, 0
+    return ROLLOVER, energy
+
+
+@kernel
+def register_at(at_ms: int, slot_start_ms: int, local: int, ends: Ends, instant_ms: int) -> tuple[bool, int]:
+    """Return (known, register) of a read at `at_ms`, which must be an end of the slot, as known at the instant."""
+    if at_ms == slot_start_ms:
+        return ends.start_arrival[local] <= instant_ms, np.int64(ends.start_value[local])
+    if at_ms == slot_start_ms + MS_PER_SLOT:
+        return ends.end_arrival[local] <= instant_ms, np.int64(ends.end_value[local])
+    return False, np.int64(0)
+
+
+@kernel
+def supply_row(dated: Dated, p: int, slot: int, instant_ms: int) -> int:
+    """Return the supply row that covers `slot` as known at the instant, -1 for none; the later recorded one of two."""
+    found = -1
+    for row in range(dated.supply_of[p], dated.supply_of[p + 1]):
+        if (
+            dated.supply_from[row] <= slot < dated.supply_to[row]
+            and dated.supply_rec_from[row] <= instant_ms < dated.supply_rec_to[row]
+            and (found < 0 or dated.supply_rec_from[row] > dated.supply_rec_from[found])
+        ):
+            found = row
+    return found
+
+
+@kernel
+def attribute_row(dated: Dated, p: int, instant_ms: int) -> int:
+    """Return the attribute row known at the instant, -1 for none."""
+    for row in range(dated.attr_of[p], dated.attr_of[p + 1]):
+        if dated.attr_rec_from[row] <= instant_ms < dated.attr_rec_to[row]:
+            return row
+    return -1
+
+
+@kernel
+def value_at(dated: Dated, p: int, slot_start_ms: int, ends: Ends, cap_dwh: int, instant_ms: int) -> tuple[int, int]:
+    """Return (quality, dWh) of a cell as known at the instant: the sum over the point's installations in the slot."""
+    slot_end_ms = slot_start_ms + MS_PER_SLOT
+    quality = NO_METER
+    energy = np.int64(0)
+    for row in range(dated.install_of[p], dated.install_of[p + 1]):
+        if not dated.install_rec_from[row] <= instant_ms < dated.install_rec_to[row]:
+            continue
+        begin = max(slot_start_ms, dated.install_from_ms[row])
+        end = min(slot_end_ms, dated.install_to_ms[row])
+        if begin >= end:
+            if quality == NO_METER and dated.install_to_ms[row] <= slot_start_ms:
+                quality = REMOVED
+            continue
+        local = dated.install_local[row]
+        if begin == dated.install_from_ms[row] and dated.install_first[row] >= 0:
+            start_known, start = True, dated.install_first[row]
+        else:
+            start_known, start = register_at(begin, slot_start_ms, local, ends, instant_ms)
+        if end == dated.install_to_ms[row] and dated.install_last[row] >= 0:
+            last_known, last = True, dated.install_last[row]
+        else:
+            last_known, last = register_at(end, slot_start_ms, local, ends, instant_ms)
+        if not (start_known and last_known):
+            return MISSING, np.int64(0)
+        part, part_energy = difference(start, last, dated.install_modulus[row], dated.install_factor[row], cap_dwh)
+        if part == BACKWARD:
+            return BACKWARD, np.int64(0)
+        if quality in (NO_METER, REMOVED) or part > quality:
+            quality = part
+        energy += part_energy
+    return quality, energy
+
+
+@kernel
+def cell_at(dated: Dated, p: int, slot: int, ends: Ends, instant_ms: int) -> tuple[int, int, int, int]:
+    """Return (owner, quality, dWh, balancing group) of a cell as known at the instant."""
+    attribute = attribute_row(dated, p, instant_ms)
+    if attribute < 0 or dated.attr_voltage[attribute] != 0:
+        return NOBODY, MISSING, np.int64(0), 0
+    supply = supply_row(dated, p, slot, instant_ms)
+    owner = np.int64(dated.supply_retailer[supply]) if supply >= 0 else 0
+    group = np.int64(dated.supply_bg[supply]) if supply >= 0 else 0
+    quality, energy = value_at(dated, p, slot * MS_PER_SLOT, ends, dated.attr_cap_dwh[attribute], instant_ms)
+    if quality in (MISSING, NO_METER, REMOVED) and dated.attr_telemetry[attribute] == 0:
+        quality = NO_TELEMETRY
+    return owner, quality, energy, group
+
+
+@kernel
+def is_plain(dated: Dated, p: int, slot: int) -> bool:
+    """Say whether one owner, one meter and one set of attributes, known since always, hold over the whole slot."""
+    attribute, supply, install = dated.attr_of[p], dated.supply_of[p], dated.install_of[p]
+    start_ms = slot * MS_PER_SLOT
+    return bool(
+        dated.attr_of[p + 1] == attribute + 1
+        and dated.supply_of[p + 1] == supply + 1
+        and dated.install_of[p + 1] == install + 1
+        and dated.attr_voltage[attribute] == 0
+        and dated.attr_rec_from[attribute] == ALWAYS_MS
+        and dated.attr_rec_to[attribute] == OPEN_MS
+        and dated.supply_rec_from[supply] == ALWAYS_MS
+        and dated.supply_rec_to[supply] == OPEN_MS
+        and dated.supply_from[supply] <= slot < dated.supply_to[supply]
+        and dated.install_rec_from[install] == ALWAYS_MS
+        and dated.install_rec_to[install] == OPEN_MS
+        and dated.install_from_ms[install] < start_ms
+        and dated.install_to_ms[install] > start_ms + MS_PER_SLOT
+    )
+
+
+@kernel
+def put_event(out: Timeline, count: int, position: int, step: int, owner: int, quality: int, energy: int) -> int:
+    """Store an event where there is room and return the count with it."""
+    if count < len(out.position):
+        out.position[count] = position
+        out.step[count] = step
+        out.owner[count] = owner
+        out.quality[count] = quality
+        out.energy[count] = energy
+    return count + 1
+
+
+@kernel
+def add_total(totals: Totals, owner: int, group: int, area: int, quality: int, energy: int) -> None:
+    """Count one cell's final state."""
+    available = 1 if quality <= SPIKE else 0
+    for table, index in ((totals.retailer, owner), (totals.bg, group), (totals.area, area)):
+        table[index, EXPECTED] += 1
+        table[index, AVAILABLE] += available
+        if available:
+            table[index, ENERGY] += energy
+
+
+@kernel
+def timelines(
+    dated: Dated,
+    first: int,
+    last: int,
+    slot: int,
+    ends: Ends,
+    instants: NDArray[np.int64],
+    real: int,
+    out: Timeline,
+    totals: Totals,
+) -> int:
+    """Fill `out` with the events of the cells of positions [first, last) at `slot` over the ascending instants.
+
+    Every cell has an event at step 0. `real` instants count for the totals (the state at the last of them); further
+    ones are looked ahead to. Returns the number of events, which may exceed the room: then only the room was filled.
+    """
+    count = 0
+    steps = len(instants)
+    for p in range(first, last):
+        if is_plain(dated, p, slot):
+            install = dated.install_of[p]
+            local = dated.install_local[install]
+            owner = np.int64(dated.supply_retailer[dated.supply_of[p]])
+            known_ms = max(ends.start_arrival[local], ends.end_arrival[local])
+            step = 0
+            while step < steps and instants[step] < known_ms:
+                step += 1
+            blank = MISSING if dated.attr_telemetry[dated.attr_of[p]] == 1 else NO_TELEMETRY
+            quality, energy = blank, np.int64(0)
+            if step > 0:
+                count = put_event(out, count, p, 0, owner, blank, np.int64(0))
+            if step < steps:
+                value, amount = difference(
+                    np.int64(ends.start_value[local]),
+                    np.int64(ends.end_value[local]),
+                    dated.install_modulus[install],
+                    dated.install_factor[install],
+                    dated.attr_cap_dwh[dated.attr_of[p]],
+                )
+                count = put_event(out, count, p, step, owner, value, amount)
+                if step < real:
+                    quality, energy = value, amount
+            add_total(totals, owner, np.int64(dated.supply_bg[dated.supply_of[p]]), dated.area[p], quality, energy)
+        else:
+            count = walk_cell(dated, p, slot, ends, instants, real, out, count, totals)
+    return count
+
+
+@kernel
+def walk_cell(
+    dated: Dated,
+    p: int,
+    slot: int,
+    ends: Ends,
+    instants: NDArray[np.int64],
+    real: int,
+    out: Timeline,
+    count: int,
+    totals: Totals,
+) -> int:
+    """Add the events of a cell whose master rows change or whose meter does, instant by instant."""
+    last_owner, last_quality, last_energy = -1, -1, np.int64(-1)
+    for step in range(len(instants)):
+        owner, quality, energy, group = cell_at(dated, p, slot, ends, instants[step])
+        if owner != last_owner or quality != last_quality or energy != last_energy:
+            if not (step == 0 and owner == NOBODY):
+                count = put_event(out, count, p, step, owner, quality, energy)
+            last_owner, last_quality, last_energy = owner, quality, energy
+        if step == real - 1 and owner != NOBODY:
+            add_total(totals, owner, group, dated.area[p], quality, energy)
+    return count

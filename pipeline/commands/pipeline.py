@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`koma pipeline run`: registers in, delivery files out."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from koma.clock import WallClock
+from koma.errors import KomaError, SettingError
+from koma.output import emit, fail, note, table
+from koma.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Turn hand-over files into delivery files.")
+
+
+@app.callback()
+def pipeline() -> None:
+    """Turn hand-over files into delivery files."""
+
+
+@app.command(epilog="Example: koma pipeline run --once")
+def run(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Take in all of landing, issue what is due, end.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on until stopped: issue each instant as it comes.")
+    ] = False,
+    clock: Annotated[str, typer.Option(help="received (the data's own time) or wall.")] = "",
+    accept_clock: Annotated[
+        bool, typer.Option("--accept-clock", help="Take in files whose arrivals lie far ahead of all before.")
+    ] = False,
+    home: Annotated[Path | None, typer.Option(help="Data directory, instead of KOMA_HOME.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Nothing but JSON on standard output.")] = False,
+) -> None:
+    """Take in registers and issue 30-minute energy; ends with one JSON line of counts."""
+    try:
+        if once == watch:
+            raise SettingError("run needs one of --once and --watch", hint="for example: koma pipeline run --once")
+        if clock not in {"", "received", "wall"}:
+            raise SettingError(f"--clock {clock} is not known", hint="use received or wall")
+        settings = load_settings(home=home)
+        from pipeline.home import open_home  # noqa: PLC0415  Beam and numba load only when the command runs
+        from pipeline.run import run_once  # noqa: PLC0415
+
+        if watch:
+            from pipeline.watch import watch as watch_home  # noqa: PLC0415
+
+            for finished in watch_home(open_home(settings.home), settings):
+                emit(finished.summary())
+            return
+        wall_ms = WallClock().now_ms() if clock == "wall" else None
+        finished = run_once(open_home(settings.home), settings, wall_ms=wall_ms, accept_clock=accept_clock)
+        summary = finished.summary()
+        for waiting in finished.taken.waiting:
+            note(f"koma: {waiting['file']} row {waiting['row']} stays in landing: {waiting['detail']}")
+        if not json and sys.stderr.isatty():
+            table("Run", ("what", "count"), [(k, v) for k, v in summary.items() if isinstance(v, int)])
+        emit(summary)
+    except KomaError as error:
+        fail(error, as_json=json)

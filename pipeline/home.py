@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The home: where everything of one installation lies, who may change it, and how a change becomes durable."""
+
+import ctypes
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from koma.errors import HomeError
+from pipeline.columns import replace_file, sync_directory
+
+HOME_VERSION = 1
+FOLDERS = (
+    "landing",
+    "taken",
+    "deliveries",
+    "master",
+    "registers",
+    "held",
+    "journal",
+    "quarantine",
+    "ledger",
+    "run",
+    "tmp",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The paths of a home (`KOMA_HOME`)."""
+
+    root: Path
+
+    def path(self, folder: str) -> Path:
+        """Return the path of one of `FOLDERS`."""
+        assert folder in FOLDERS, folder
+        return self.root / folder
+
+    @property
+    def landing(self) -> Path:
+        """Where the head-end drops hand-over files."""
+        return self.root / "landing"
+
+    @property
+    def deliveries(self) -> Path:
+        """What was issued to each retailer."""
+        return self.root / "deliveries"
+
+    @contextmanager
+    def sole_writer(self, what: str) -> Iterator[None]:
+        """Hold the home's lock: one writer at a time.
+
+        Raises:
+            HomeError: another process holds it.
+
+        """
+        path = self.root / "run" / "writer.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+                raise HomeError(
+                    f"{self.root} is being written by {holder}", hint="wait until it ends, or stop it, then try again"
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"koma {what} (process {os.getpid()})\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def fresh_tmp(self, name: str) -> Path:
+        """Return an empty folder under tmp, on the same filesystem as all else."""
+        path = self.root / "tmp" / name
+        if path.exists():
+            shutil.rmtree(path)
+        path.mkdir(parents=True)
+        return path
+
+
+def open_home(root: Path, *, create: bool = True) -> Home:
+    """Open the home at `root`, making it if it is not there.
+
+    Raises:
+        HomeError: `root` is a home of another version, or cannot be made or written.
+
+    """
+    root = root.absolute()
+    marker = root / "home.json"
+    if marker.exists():
+        try:
+            version = json.loads(marker.read_text())["version"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise HomeError(f"{marker} cannot be read: {error}", hint="restore it from a copy of the home") from error
+        if version != HOME_VERSION:
+            raise HomeError(
+                f"{root} has layout {version}, this Koma reads layout {HOME_VERSION}", hint="use the Koma that wrote it"
+            )
+    elif not create:
+        raise HomeError(f"{root} is not a Koma home", hint="set KOMA_HOME to one, or import a master to make one")
+    try:
+        for folder in FOLDERS:
+            (root / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeError(
+            f"{root} cannot be made: {error.strerror}", hint="set KOMA_HOME to a writable folder"
+        ) from error
+    if not marker.exists():
+        replace_file(marker, json.dumps({"version": HOME_VERSION}).encode() + b"\n")
+    return Home(root)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Make everything written to the filesystem of `path` durable: one call for thousands of files."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(descriptor) != 0:
+            error = ctypes.get_errno()
+            raise HomeError(f"{path} could not be synced: {os.strerror(error)}", hint="look at the disk")
+    finally:
+        os.close(descriptor)
+
+
+def publish_tree(source: Path, target: Path) -> list[Path]:
+    """Rename every file below `source` to the same place below `target` and make the names durable.
+
+    The contents must be durable already (`sync_filesystem`). Running it again after a crash finishes the work. Returns
+    the folders that changed.
+    """
+    changed: list[Path] = []
+    made: set[Path] = set()
+    for folder, _, names in os.walk(source):
+        destination = target / Path(folder).relative_to(source)
+        if not destination.exists():
+            destination.mkdir(parents=True)
+            made.add(destination.parent)
+        for name in names:
+            os.rename(os.path.join(folder, name), destination / name)  # noqa: PTH104, PTH118  90,000 files: no Path each
+        if names:
+            changed.append(destination)
+    sync_all([*changed, *made])
+    return changed
+
+
+def sync_all(folders: Iterable[Path]) -> None:
+    """Make the names in many folders durable."""
+    for folder in sorted(set(folders)):
+        sync_directory(folder)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Taking in: what lies in landing becomes registers, held reads and quarantine rows, durable before a file is moved."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from koma.errors import HandoverError
+from koma.limits import BATCH_READS_MAX
+from koma.settings import Settings
+from koma.slots import JST, format_jst
+from pipeline import quarantine
+from pipeline.handover import Rejected, plan_chunks
+from pipeline.held import held_chunk
+from pipeline.home import Home, publish_tree, sync_filesystem
+from pipeline.intake_graph import Counts, Group, Intake, Report, build_intake
+from pipeline.journal import NEVER, Journal
+from pipeline.master import open_master
+from pipeline.prefilter import Bounds
+from pipeline.prefilter.arrivals import DAY_MS, Arrivals
+from pipeline.runner import new_pipeline, read_reports
+
+CHUNKS_PER_GROUP = 8
+
+
+@dataclass(slots=True)
+class TakenIn:
+    """What one intake came to."""
+
+    counts: Counts = field(default_factory=Counts)
+    files: int = 0
+    released: int = 0
+    waiting: list[dict[str, object]] = field(default_factory=list)  # files that stay in landing, and why
+    ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def landed(home: Home) -> list[Path]:
+    """Return the hand-over files in landing, by name; names with a leading dot are still being written."""
+    with os.scandir(home.landing) as entries:
+        return sorted(Path(each.path) for each in entries if each.is_file() and not each.name.startswith("."))
+
+
+def finish_moves(home: Home, journal: Journal) -> None:
+    """Move the files of the last intake to taken, as far as a crash left them in landing."""
+    moved: set[Path] = set()
+    for record in journal.state.unmoved:
+        source = home.landing / record["name"]
+        try:
+            stat = source.stat()
+        except FileNotFoundError:
+            continue
+        if (stat.st_ino, stat.st_size) != (record["inode"], record["size"]):
+            continue  # another file of the same name has landed since
+        folder = home.path("taken") / record["day"]
+        folder.mkdir(parents=True, exist_ok=True)
+        target, number = folder / source.name, 1
+        while target.exists():
+            target, number = folder / f"{source.name}.{number}", number + 1
+        source.rename(target)
+        moved.add(folder)
+    if moved:
+        for folder in (*moved, home.landing):
+            descriptor = os.open(folder, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+    journal.state.unmoved = []
+
+
+def take_in(home: Home, journal: Journal, settings: Settings, *, accept_clock: bool) -> TakenIn:
+    """Take in all of landing, and the held reads if the master has changed since they were judged."""
+    state = journal.state
+    view = open_master(home.root, None)
+    rejudge = bool(state.held) and state.held_judged != view.version
+    files = landed(home)
+    result = TakenIn()
+    if not files and not rejudge:
+        return result
+    while True:
+        work = home.fresh_tmp("intake")
+        for folder in ("registers", "held", "quarantine"):
+            (work / folder).mkdir()
+        intake = Intake(
+            home=home.root,
+            work=work,
+            batch=state.batches + 1,
+            master=view.version,
+            bounds=Bounds.of(settings),
+            floor_ms=state.issued_ms + 1,
+        )
+        stats = {path: path.stat() for path in files}
+        groups, unreadable = _groups(files, [home.path("held") / name for name in state.held] if rejudge else [])
+        reports = work / "reports"
+        with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
+            build_intake(pipeline, groups, intake, reports)
+        collected: list[Report] = read_reports(reports)
+        ahead = [] if accept_clock else _too_far_ahead(collected, state.clock_ms, settings.clock_jump_days)
+        if not ahead:
+            break
+        result.waiting += ahead
+        waiting = {each["file"] for each in ahead}
+        files = [path for path in files if path.name not in waiting]
+        if not files and not rejudge:
+            return result
+    if unreadable:
+        collected.append(_unreadable(unreadable))
+    for report in collected:
+        result.counts.add(report.counts)
+        result.ignored_columns |= report.ignored_columns
+    counts = result.counts
+    assert counts.received == (
+        counts.accepted + counts.duplicate + counts.filtered + counts.quarantined + counts.held
+    ), f"reads went astray: {counts}"
+    quarantine.write(
+        work / "quarantine" / f"{intake.batch:08d}.parquet",
+        [report.quarantined for report in collected if report.quarantined is not None],
+    )
+    _commit(home, journal, intake, collected, rejudge=rejudge, day=_day(state.now_ms), stats=stats)
+    shutil.rmtree(work)
+    result.files = len(files)
+    return result
+
+
+def _groups(files: Iterable[Path], held: Iterable[Path]) -> tuple[list[tuple[int, Group]], list[Rejected]]:
+    """Cut files into elements of several chunks each."""
+    unreadable: list[Rejected] = []
+    chunks = [held_chunk(path) for path in held]
+    for path in files:
+        try:
+            chunks += plan_chunks(path, BATCH_READS_MAX)
+        except HandoverError as error:
+            unreadable.append(Rejected(path.name, 0, "file", str(error), b"", 1))
+    spans = range(0, len(chunks), CHUNKS_PER_GROUP)
+    return [(k, tuple(chunks[k : k + CHUNKS_PER_GROUP])) for k in spans], unreadable
+
+
+def _unreadable(rejected: list[Rejected]) -> Report:
+    return Report(
+        counts=Counts(received=len(rejected), quarantined=len(rejected)),
+        quarantined=quarantine.of_rejected(rejected),
+    )
+
+
+def _too_far_ahead(reports: list[Report], clock_ms: int, days: int) -> list[dict[str, object]]:
+    """Name the files whose reads arrived more than `days` after all that arrived before: a clock that ran away."""
+    by_day: dict[int, list[Arrivals]] = {}
+    for report in reports:
+        for each in report.arrivals:
+            by_day.setdefault(each.day, []).append(each)
+    last_ms = clock_ms
+    for day in sorted(by_day):
+        first_ms = min(each.first_ms for each in by_day[day])
+        if last_ms != NEVER and first_ms - last_ms > days * DAY_MS:
+            first: dict[str, Arrivals] = {}
+            for later in sorted(each_day for each_day in by_day if each_day >= day):
+                for each in by_day[later]:
+                    first.setdefault(each.source, each)
+            return [
+                {
+                    "file": each.source,
+                    "row": each.place,
+                    "received_at": format_jst(each.first_ms),
+                    "code": "clock_jump",
+                    "detail": f"arrived more than {days} days after {format_jst(last_ms)}, the latest before it; "
+                    "if that is true, run again with --accept-clock, else correct the file",
+                }
+                for each in first.values()
+            ]
+        last_ms = max(last_ms, *(each.last_ms for each in by_day[day]))
+    return []
+
+
+def _day(now_ms: int) -> str:
+    moment = datetime.now(UTC) if now_ms == NEVER else datetime.fromtimestamp(now_ms / 1000, tz=UTC)
+    return moment.astimezone(JST).strftime("%Y%m%d")
+
+
+def _commit(
+    home: Home,
+    journal: Journal,
+    intake: Intake,
+    reports: list[Report],
+    *,
+    rejudge: bool,
+    day: str,
+    stats: dict[Path, os.stat_result],
+) -> None:
+    """Make the intake durable, then write its record, then move its files."""
+    state = journal.state
+    for folder in ("registers", "held", "quarantine"):
+        if any((intake.work / folder).iterdir()):
+            sync_filesystem(intake.work)
+            break
+    for folder in ("registers", "held", "quarantine"):
+        publish_tree(intake.work / folder, home.path(folder))
+    segments = [report.segment for report in reports if report.segment is not None]
+    stamps = [report.first_stamp for report in reports if report.first_stamp is not None]
+    clocks = [
+        report.latest_ms for report in reports if report.latest_ms is not None and report.latest_ms > intake.floor_ms
+    ]
+    held = sorted(report.held_file for report in reports if report.held_file is not None)
+    record: dict[str, Any] = {
+        "kind": "intake",
+        "batch": intake.batch,
+        "master": intake.master if rejudge or not state.held else state.held_judged,
+        "files": [
+            {"name": path.name, "inode": stat.st_ino, "size": stat.st_size, "day": day} for path, stat in stats.items()
+        ],
+        "segments": [
+            {"shard": each.shard, "name": each.name, "stamps": list(each.stamps)}
+            for each in sorted(segments, key=lambda each: each.name)
+        ],
+        "held": held if rejudge else [*state.held, *held],
+        "clock_ms": max(clocks, default=NEVER),
+        "first_slot": min(stamps, default=None),
+    }
+    gone = state.held if rejudge else []
+    journal.append(record)
+    finish_moves(home, journal)
+    for name in gone:
+        (home.path("held") / name).unlink(missing_ok=True)

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The intake half of the graph: decode → pre-filter → register book.
+
+Elements are groups of chunks, then the reads of one shard. Everything a stage needs comes with its element, with the
+description it was built from, or from files of the home; so stages run in any process that sees the home.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from koma.errors import HandoverError
+from koma.slots import MS_PER_SLOT
+from pipeline import quarantine
+from pipeline.columns import Columns
+from pipeline.handover import decode_chunk
+from pipeline.handover.batch import Chunk, Decoded, ReadBatch, Rejected
+from pipeline.held import is_held, read_held, write_held
+from pipeline.journal import Segment, read_state
+from pipeline.master import MasterView, open_master
+from pipeline.packed import Packed, joined
+from pipeline.prefilter import Bounds, Routed, judge, route
+from pipeline.prefilter.arrivals import Arrivals, arrivals_of
+from pipeline.prefilter.route import cut
+from pipeline.register_kernels import ACCEPTED, CONFLICT, DUPLICATE
+from pipeline.registers import RegisterBook, Scattered, scatter
+from pipeline.runner import CollectReports
+
+Group = tuple[Chunk, ...]
+_NO_DATA = 0xFFFFFFFE
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """One intake, described: what the stages need to know besides their elements."""
+
+    home: Path
+    work: Path  # the run's folder under tmp
+    batch: int
+    master: int
+    bounds: Bounds
+    floor_ms: int  # arrivals of what is taken in now are not before this
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many reads went which way. `received` is the sum of the five others, at every stage."""
+
+    received: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    quarantined: int = 0
+    held: int = 0
+    no_data: int = 0
+    moved: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Add another count to this one."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class Report:
+    """What one element of an intake came to."""
+
+    counts: Counts = field(default_factory=Counts)
+    arrivals: list[Arrivals] = field(default_factory=list)
+    segment: Segment | None = None
+    first_stamp: int | None = None
+    latest_ms: int | None = None
+    held_file: str | None = None
+    ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    quarantined: pa.Table | None = None
+
+
+class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Decode a group of chunks, judge the rows, find their installations, cut the reads by shard."""
+
+    def __init__(self, intake: Intake) -> None:
+        """Keep the description."""
+        self._intake = intake
+
+    def process(self, element: tuple[int, Group]) -> Iterator[Any]:
+        """Yield (shard, reads) for every shard the group touches, and one report."""
+        number, group = element
+        view = open_master(self._intake.home, self._intake.master)
+        report = Report()
+        routed: list[Routed] = []
+        held: list[ReadBatch] = []
+        refused: list[pa.Table] = []
+        for chunk in group:
+            for decoded in _decoded(chunk):
+                rejudged = is_held(chunk)
+                self._take(decoded, view, report, routed, held, refused, rejudged=rejudged)
+        if held:
+            report.held_file = f"{self._intake.batch:08d}-{number:06d}.col"
+            write_held(self._intake.work / "held" / report.held_file, held)
+        if refused:
+            report.quarantined = pa.concat_tables(refused)
+        for part in cut(routed, view.n_shards, self._intake.floor_ms):
+            columns: Columns = {"local": part.local, "stamp": part.stamp, "value": part.value, "arrival": part.arrival}
+            yield part.shard, Packed((part.counted,), columns)
+        yield beam.pvalue.TaggedOutput("report", report)
+
+    def _take(
+        self,
+        decoded: Decoded,
+        view: MasterView,
+        report: Report,
+        routed: list[Routed],
+        held: list[ReadBatch],
+        refused: list[pa.Table],
+        *,
+        rejudged: bool,
+    ) -> None:
+        batch, counts = decoded.batch, report.counts
+        judged = judge(batch, self._intake.bounds)
+        each = route(batch, judged, view)
+        quarantined = quarantine.of_verdicts(batch, judged.verdict)
+        bad = int(pa.compute.sum(quarantined["reads"]).as_py() or 0)
+        if each.held:
+            held.append(_held_rows(batch, each))
+        if rejudged:  # counted when they came; only what is released now counts again
+            counts.received += each.reads - each.held + bad
+        else:
+            counts.received += each.reads + bad
+            counts.held += each.held
+            counts.no_data += decoded.no_data
+            counts.moved += judged.moved
+        counts.quarantined += bad
+        if decoded.rejected:
+            reads = sum(rejected.reads for rejected in decoded.rejected)
+            counts.received += reads
+            counts.quarantined += reads
+            refused.append(quarantine.of_rejected(decoded.rejected))
+        filtered = sum(decoded.filtered.values())
+        counts.received += filtered
+        counts.filtered += filtered
+        if bad:
+            refused.append(quarantined)
+        if decoded.ignored_columns:
+            report.ignored_columns[batch.source] = decoded.ignored_columns
+        routed.append(each)
+        if not rejudged:
+            report.arrivals += arrivals_of(batch, each)
+
+
+def _decoded(chunk: Chunk) -> Iterator[Decoded]:
+    if is_held(chunk):
+        yield from read_held(chunk)
+        return
+    try:
+        yield decode_chunk(chunk)
+    except HandoverError as error:
+        empty = np.empty(0, np.int64)
+        batch = ReadBatch(
+            chunk.source,
+            np.empty((0, 2), np.uint64),
+            empty,
+            empty,
+            np.empty(0, np.uint32),
+            np.empty(0, np.uint32),
+            empty,
+        )
+        refused = Rejected(chunk.source, chunk.start, "file", str(error), b"", 1)
+        yield Decoded(batch, (refused,), {}, 0, ())
+
+
+def _held_rows(batch: ReadBatch, routed: Routed) -> ReadBatch:
+    rows = np.flatnonzero((routed.held_import | routed.held_export) == 1)
+    no_read = np.uint32(0xFFFFFFFF)
+    return ReadBatch(
+        batch.source,
+        batch.keys[rows],
+        batch.read_at_ms[rows],
+        batch.received_ms[rows],
+        np.where(routed.held_import[rows] == 1, batch.import_register[rows], no_read),
+        np.where(routed.held_export[rows] == 1, batch.export_register[rows], no_read),
+        batch.place[rows],
+    )
+
+
+class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Let all reads of a shard into the register book and write the segment of what they change."""
+
+    def __init__(self, intake: Intake) -> None:
+        """Keep the description."""
+        self._intake = intake
+
+    def process(self, element: tuple[int, Any]) -> Iterator[Report]:
+        """Yield one report a shard."""
+        shard, packed = element[0], list(element[1])
+        intake = self._intake
+        view = open_master(intake.home, intake.master)
+        names = ("local", "stamp", "value", "arrival")
+        reads = {name: joined(packed, name) for name in names}
+        counted = np.repeat([part.meta[0] for part in packed], [len(part.columns["local"]) for part in packed])
+        book = open_book(intake.home, intake.batch - 1)
+        name = f"{intake.batch:08d}-{shard:05d}.col"
+        result = scatter(book, shard, int(view.shard_installs[shard]), reads, intake.work / "registers" / name)
+        report = Report()
+        counts = np.bincount(result.verdict[counted], minlength=3)
+        report.counts = Counts(
+            accepted=int(counts[ACCEPTED]), duplicate=int(counts[DUPLICATE]), quarantined=int(counts[CONFLICT])
+        )
+        good = result.verdict != CONFLICT
+        if good.any():
+            report.latest_ms = int(reads["arrival"][good].max())
+        if result.stamps:
+            report.segment = Segment(shard, name, result.stamps)
+            report.first_stamp = min(stamp for stamp, _ in result.stamps)
+        report.quarantined = _conflicts(view, shard, reads, counted, result)
+        yield report
+
+
+def _conflicts(
+    view: MasterView,
+    shard: int,
+    reads: dict[str, Any],
+    counted: Any,
+    result: Scattered,
+) -> pa.Table | None:
+    lost = np.flatnonzero(result.verdict == CONFLICT)
+    displaced = result.displaced
+    if len(lost) + len(displaced["local"]) == 0:
+        return None
+    local = np.concatenate([reads["local"][lost], displaced["local"]])
+    stamp = np.concatenate([reads["stamp"][lost], displaced["stamp"]]).astype(np.int64)
+    first, last = view.install_of[view.shard_points[shard]], view.install_of[view.shard_points[shard + 1]]
+    installs = view.install_local[first:last]
+    by_local = np.argsort(installs, kind="stable")
+    row = int(first) + by_local[np.searchsorted(installs, local, sorter=by_local)]
+    position = np.searchsorted(view.install_of, row, side="right") - 1
+    points = [view.point_id[p].tobytes().decode() for p in position.tolist()]
+    return quarantine.of_conflicts(
+        pa.array(points, pa.string()),
+        pa.array(["import", "export"]).take(pa.array(view.install_register[row].astype(np.int64))),
+        stamp * MS_PER_SLOT,
+        np.concatenate([reads["arrival"][lost], displaced["arrival"]]),
+        np.concatenate([reads["value"][lost], displaced["value"]]),
+        np.concatenate([counted[lost].astype(np.int64), np.zeros(len(displaced["local"]), np.int64)]),
+    )
+
+
+_BOOKS: dict[tuple[Path, int], RegisterBook] = {}
+
+
+def open_book(home: Path, batches: int) -> RegisterBook:
+    """Return the register book as it was after `batches` intakes, kept in this process."""
+    key = (home, batches)
+    book = _BOOKS.get(key)
+    if book is None:
+        state = read_state(home / "journal")
+        segments = [each for each in state.segments if int(each.name[:8]) <= batches]
+        book = RegisterBook(home / "registers", segments)
+        _BOOKS.clear()
+        _BOOKS[key] = book
+    return book
+
+
+def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake, reports: Path) -> None:
+    """Add the intake graph to a Beam pipeline; what it came to is written to `reports`."""
+    decoded = (
+        pipeline
+        | "HandoverFiles" >> beam.Create(groups)
+        | "Spread" >> beam.Reshuffle()
+        | "DecodeAndFilter"
+        >> beam.ParDo(DecodeAndFilter(intake))
+        .with_output_types(tuple[int, Packed])
+        .with_outputs("report", main="reads")
+    )
+    scattered = (
+        decoded.reads
+        | "ByShard" >> beam.GroupByKey()
+        | "RegisterBook" >> beam.ParDo(ScatterReads(intake)).with_output_types(Report)
+    )
+    (decoded.report, scattered) | "Reports" >> beam.Flatten() | CollectReports(reports)

@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The issuing half of the graph: registers → cells → rows a retailer is sent → delivery files.
+
+A cell's timeline follows from the registers, the master and the instants alone; so an issue that is cut off is simply
+run again. Nothing here asks what earlier files held.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cell_kernels import Dated, Ends, Timeline, Totals, timelines
+from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
+from pipeline.intake_graph import open_book
+from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows, reference_rows
+from pipeline.master import MasterView, open_master
+from pipeline.packed import Packed, joined
+from pipeline.plan import SlotPlan
+from pipeline.runner import CollectReports
+
+SLOTS_PER_ELEMENT = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One issue, described: all instants in (from_ms, to_ms], with what the first `batches` intakes brought."""
+
+    home: Path
+    work: Path
+    batches: int
+    master: int
+    from_ms: int
+    to_ms: int
+    rows_per_file: int
+    xml: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A slot closed for a retailer."""
+
+    retailer_code: str
+    slot: int
+    expected: int
+    available: int
+    missing: int
+    issued_ms: int
+
+
+@dataclass(slots=True)
+class SlotReport:
+    """What an issue knows of a slot at its end: (expected, available, dWh) by retailer, balancing group and area."""
+
+    slot: int
+    expected: int
+    available: int
+    received: int
+    energy_dwh: int
+    retailers: dict[str, tuple[int, int, int]]
+    groups: dict[str, tuple[int, int, int]]
+    areas: dict[int, tuple[int, int, int]]
+    closed: list[Closed] = field(default_factory=list)
+    pending: bool = False
+
+
+def dated(view: MasterView) -> Dated:
+    """Return the master's columns as the kernels take them."""
+    return Dated(**{name: getattr(view, name) for name in Dated._fields})
+
+
+class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Compute the timelines of one shard's cells, slot by slot."""
+
+    def __init__(self, issue: Issue) -> None:
+        """Keep the description."""
+        self._issue = issue
+
+    def process(self, element: tuple[int, tuple[SlotPlan, ...]]) -> Iterator[tuple[int, Packed]]:
+        """Yield (slot, events and totals of the shard)."""
+        shard, plans = element
+        issue = self._issue
+        view = open_master(issue.home, issue.master)
+        book = open_book(issue.home, issue.batches)
+        installs = int(view.shard_installs[shard])
+        first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
+        columns = dated(view)
+        for plan in plans:
+            start = book.column(shard, plan.slot, installs)
+            end = book.column(shard, plan.slot + 1, installs)
+            totals = Totals(
+                np.zeros((len(view.retailers), 3), np.int64),
+                np.zeros((len(view.bgs), 3), np.int64),
+                np.zeros((256, 3), np.int64),
+            )
+            ends = Ends(start.value, start.arrival, end.value, end.arrival)
+            instants = np.array(plan.instants, np.int64)
+            events = _events(columns, first, last, plan, ends, instants, totals)
+            received = int(np.count_nonzero(end.arrival <= issue.to_ms))
+            payload = {name: getattr(events, name) for name in Timeline._fields}
+            payload |= {f"total_{name}": getattr(totals, name).ravel() for name in Totals._fields}
+            yield plan.slot, Packed((shard, plan.instants, plan.real, received), payload)
+
+
+def _events(
+    columns: Dated, first: int, last: int, plan: SlotPlan, ends: Ends, instants: NDArray[np.int64], totals: Totals
+) -> Timeline:
+    room = (last - first) + (last - first) // 8 + 64
+    while True:
+        out = Timeline(
+            np.empty(room, np.uint32),
+            np.empty(room, np.uint16),
+            np.empty(room, np.uint16),
+            np.empty(room, np.uint8),
+            np.empty(room, np.int64),
+        )
+        for table in totals:
+            table[:] = 0
+        count = timelines(columns, first, last, plan.slot, ends, instants, plan.real, out, totals)
+        if count <= room:
+            return Timeline._make(column[:count] for column in out)
+        room = count
+
+
+class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Decide, for one slot and all retailers, which rows go out at which instant, and cut them into files."""
+
+    def __init__(self, issue: Issue) -> None:
+        """Keep the description."""
+        self._issue = issue
+
+    def process(self, element: tuple[int, Any]) -> Iterator[Any]:
+        """Yield one element a file and one report."""
+        slot, parts = element[0], sorted(element[1], key=lambda part: part.meta[0])
+        issue = self._issue
+        view = open_master(issue.home, issue.master)
+        _, plan_instants, real, _ = parts[0].meta
+        instants = np.array(plan_instants, np.int64)
+        events = Timeline._make(joined(parts, name) for name in Timeline._fields)
+        retailers, steps = len(view.retailers), len(instants)
+        expected = np.zeros((retailers, CLOSING + 1), np.int64)
+        unissued = np.zeros((retailers, CLOSING + 1), np.int64)
+        count_expected(events, steps, expected, unissued)
+        close = _closings(expected, unissued)
+        counts = np.zeros((retailers, steps), np.int64)
+        nothing = Rows(np.empty(0, np.uint32), np.empty(0, np.uint8), np.empty(0, np.int64))
+        issue_rows(events, steps, close, False, counts, nothing)  # noqa: FBT003  a kernel takes no keywords
+        place = np.cumsum(counts.ravel()).reshape(counts.shape) - counts
+        total = int(counts.sum())
+        rows = Rows(np.empty(total, np.uint32), np.empty(total, np.uint8), np.empty(total, np.int64))
+        issue_rows(events, steps, close, True, place.copy(), rows)  # noqa: FBT003
+        report = _slot_report(view, slot, parts)
+        report.pending = bool(counts[:, real:].any())
+        report.closed = _closed(view, slot, expected, unissued, close, instants[:real], issue.from_ms)
+        yield from _files(view, slot, instants[:real], issue, counts, place, rows)
+        yield beam.pvalue.TaggedOutput("report", report)
+
+
+def _closings(expected: NDArray[np.int64], unissued: NDArray[np.int64]) -> NDArray[np.int8]:
+    """Return for each retailer the instant of revision 00 at which the slot closes: the first with nothing unissued."""
+    close = np.full(len(expected), CLOSING, np.int8)
+    for k in range(CLOSING - 1, -1, -1):
+        done = (expected[:, k] > 0) & (unissued[:, k] == 0)
+        close[done] = k
+    return close
+
+
+def _closed(
+    view: MasterView,
+    slot: int,
+    expected: NDArray[np.int64],
+    unissued: NDArray[np.int64],
+    close: NDArray[np.int8],
+    instants: NDArray[np.int64],
+    from_ms: int,
+) -> list[Closed]:
+    closed = []
+    for r in np.flatnonzero(expected.max(axis=1) > 0).tolist():
+        k = int(close[r])
+        if r == 0 or k >= len(instants) or instants[k] <= from_ms:
+            continue
+        count, missing = int(expected[r, k]), int(unissued[r, k])
+        closed.append(Closed(view.retailers[r], slot, count, count - missing, missing, int(instants[k])))
+    return closed
+
+
+def _files(
+    view: MasterView,
+    slot: int,
+    instants: NDArray[np.int64],
+    issue: Issue,
+    counts: NDArray[np.int64],
+    place: NDArray[np.int64],
+    rows: Rows,
+) -> Iterator[Packed]:
+    for r in np.flatnonzero(counts.any(axis=1)).tolist():
+        revision, split = 0, 0
+        for k in np.flatnonzero(counts[r, : len(instants)]).tolist():
+            if k > CLOSING:
+                revision, split = revision + 1, 0
+            first, last = int(place[r, k]), int(place[r, k] + counts[r, k])
+            pieces = -(-(last - first) // issue.rows_per_file)
+            if instants[k] <= issue.from_ms:
+                split += pieces
+                continue
+            span = Rows._make(column[first:last] for column in rows)
+            if not ascends(view.rank, span.position, 0, last - first):
+                order = np.argsort(view.rank[span.position], kind="stable")
+                span = Rows._make(column[order] for column in span)
+            for start in range(0, last - first, issue.rows_per_file):
+                split += 1
+                piece = slice(start, start + issue.rows_per_file)
+                yield Packed(
+                    (r, slot, revision, split, int(instants[k])),
+                    {name: getattr(span, name)[piece] for name in Rows._fields},
+                )
+
+
+def _slot_report(view: MasterView, slot: int, parts: list[Packed]) -> SlotReport:
+    def table(name: str) -> NDArray[np.int64]:
+        summed: NDArray[np.int64] = np.sum([part.columns[f"total_{name}"] for part in parts], axis=0)
+        return summed.reshape(-1, 3)
+
+    by_retailer, by_group, by_area = table("retailer"), table("bg"), table("area")
+    whole = by_retailer.sum(axis=0)
+    if not (whole == by_group.sum(axis=0)).all() or not (whole == by_area.sum(axis=0)).all():
+        message = f"slot {slot}: the sums over retailers, balancing groups and areas differ"
+        raise AssertionError(message)
+
+    def rows(summed: NDArray[np.int64]) -> list[tuple[int, tuple[int, int, int]]]:
+        return [(k, (int(a), int(b), int(c))) for k, (a, b, c) in enumerate(summed) if a]
+
+    return SlotReport(
+        slot=slot,
+        expected=int(whole[0]),
+        available=int(whole[1]),
+        received=sum(part.meta[3] for part in parts),
+        energy_dwh=int(whole[2]),
+        retailers={view.retailers[k]: row for k, row in rows(by_retailer)},
+        groups={view.bgs[k]: row for k, row in rows(by_group)},
+        areas=dict(rows(by_area)),
+    )
+
+
+class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Write one delivery file below the run's folder."""
+
+    def __init__(self, issue: Issue) -> None:
+        """Keep the description."""
+        self._issue = issue
+
+    def process(self, element: Packed) -> Iterator[ManifestEntry]:
+        """Yield the file's manifest entry."""
+        issue = self._issue
+        view = open_master(issue.home, issue.master)
+        retailer, slot, revision, split, issued_ms = element.meta
+        position, quality = element.columns["position"], element.columns["quality"]
+        reference = np.empty(len(position), np.uint32)
+        reference_rows(
+            view.supply_of,
+            view.supply_from,
+            view.supply_to,
+            view.supply_retailer,
+            view.supply_rec_from,
+            view.supply_ref_off,
+            position,
+            slot,
+            retailer,
+            issued_ms,
+            reference,
+        )
+        file = DeliveryFile(
+            retailer_code=view.retailers[retailer],
+            slot_id=slot,
+            revision=revision,
+            split=split,
+            issued_ms=issued_ms,
+            point_id=view.point_id,
+            positions=position,
+            ref_off=view.supply_ref_off,
+            ref_bytes=view.supply_ref_bytes,
+            ref_row=reference,
+            energy_dwh=element.columns["energy"],
+            available=(quality <= 2).view(np.uint8),
+            quality=quality,
+        )
+        yield write_delivery(file, issue.work / "deliveries", xml=issue.xml)
+
+
+def slot_elements(plans: list[SlotPlan], shards: int) -> list[tuple[int, tuple[SlotPlan, ...]]]:
+    """Cut a plan into elements: a shard and up to a day of slots each."""
+    spans = [tuple(plans[k : k + SLOTS_PER_ELEMENT]) for k in range(0, len(plans), SLOTS_PER_ELEMENT)]
+    return [(shard, span) for span in spans for shard in range(shards)]
+
+
+def build_issue(pipeline: Any, elements: list[tuple[int, tuple[SlotPlan, ...]]], issue: Issue, reports: Path) -> None:
+    """Add the issue graph to a Beam pipeline; manifest entries and slot reports are written to `reports`."""
+    cells = (
+        pipeline
+        | "Shards" >> beam.Create(elements)
+        | "Spread" >> beam.Reshuffle()
+        | "Intervals" >> beam.ParDo(ComputeCells(issue)).with_output_types(tuple[int, Packed])
+    )
+    issued = (
+        cells
+        | "BySlot" >> beam.GroupByKey()
+        | "Issue" >> beam.ParDo(IssueRows(issue)).with_output_types(Packed).with_outputs("report", main="files")
+    )
+    written = issued.files | "SpreadFiles" >> beam.Reshuffle() | "Delivery" >> beam.ParDo(WriteDelivery(issue))
+    (issued.report, written) | "Reports" >> beam.Flatten() | CollectReports(reports)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Issuing: all instants up to a time; announced first, visible last, repeated after a crash with the same bytes."""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from koma.settings import Settings
+from koma.slots import format_jst, slot_date, slot_start_ms
+from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, sort_key
+from pipeline.home import Home, publish_tree, sync_filesystem
+from pipeline.instants import FIRST_ISSUES
+from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
+from pipeline.journal import Journal, State
+from pipeline.master import open_master
+from pipeline.plan import SlotPlan, plan_slots
+from pipeline.runner import new_pipeline, read_reports
+
+
+@dataclass(slots=True)
+class Issued:
+    """What an issue came to."""
+
+    files: int = 0
+    rows: int = 0
+    slots: set[int] = field(default_factory=set)
+    closed: int = 0
+    pending: bool = False
+
+    def add(self, other: "Issued") -> None:
+        """Add another issue to this one; what is pending is what the later one says."""
+        self.files += other.files
+        self.rows += other.rows
+        self.slots |= other.slots
+        self.closed += other.closed
+        self.pending = other.pending
+
+
+def issue(home: Home, journal: Journal, settings: Settings, to_ms: int, *, extra: bool, xml: bool = True) -> Issued:
+    """Issue every instant after the last one issued up to `to_ms`.
+
+    The intent is durable before anything is visible. `extra` marks `to_ms` as an instant beyond the regular grid.
+    """
+    state = journal.state
+    if state.intent is None:
+        master = open_master(home.root, None).version
+        journal.append({"kind": "intent", "to": to_ms, "batches": state.batches, "master": master, "extra": extra})
+    return finish_intent(home, journal, settings, xml=xml)
+
+
+def finish_intent(home: Home, journal: Journal, settings: Settings, *, xml: bool = True) -> Issued:
+    """Carry out the announced issue, from the start or again after a crash."""
+    state = journal.state
+    intent = state.intent
+    assert intent is not None
+    to_ms: int = intent["to"]
+    extras = [*state.extras, to_ms] if intent["extra"] else state.extras
+    what = _described(home, state, settings, intent["master"], to_ms, xml=xml)
+    result = Issued()
+    collected = _computed(what, settings, _plans(what, state, settings, extras))
+    if collected:
+        result = _commit(home, what, collected)
+    journal.append({"kind": "issued", "to": to_ms, "extra": intent["extra"]})
+    shutil.rmtree(what.work)
+    return result
+
+
+def has_pending(home: Home, journal: Journal, settings: Settings) -> bool:
+    """Say whether closed slots have changes that no instant so far has issued. Writes nothing."""
+    state = journal.state
+    what = _described(home, state, settings, open_master(home.root, None).version, state.issued_ms, xml=False)
+    plans = [plan for plan in _plans(what, state, settings, state.extras) if plan.real >= FIRST_ISSUES]
+    collected = _computed(what, settings, plans)
+    shutil.rmtree(what.work)
+    return any(isinstance(each, SlotReport) and each.pending for each in collected)
+
+
+def _described(home: Home, state: State, settings: Settings, master: int, to_ms: int, *, xml: bool) -> Issue:
+    work = home.fresh_tmp("issue")
+    (work / "deliveries").mkdir()
+    return Issue(
+        home=home.root,
+        work=work,
+        batches=state.batches if state.intent is None else state.intent["batches"],
+        master=master,
+        from_ms=state.issued_ms,
+        to_ms=to_ms,
+        rows_per_file=settings.rows_per_file,
+        xml=xml,
+    )
+
+
+def _plans(what: Issue, state: State, settings: Settings, extras: list[int]) -> list[SlotPlan]:
+    first_slot = settings.first_slot if settings.first_slot is not None else state.first_slot
+    if first_slot is None:
+        return []
+    view = open_master(what.home, what.master)
+    return plan_slots(state.segments, view, extras, first_slot, what.from_ms, what.to_ms) if view.n_shards else []
+
+
+def _computed(what: Issue, settings: Settings, plans: list[SlotPlan]) -> list[ManifestEntry | SlotReport]:
+    if not plans:
+        return []
+    reports = what.work / "reports"
+    shards = open_master(what.home, what.master).n_shards
+    with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
+        build_issue(pipeline, slot_elements(plans, shards), what, reports)
+    return read_reports(reports)
+
+
+def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotReport]) -> Issued:
+    """Make the files durable, rename them into place, then let the manifests tell of them."""
+    result = Issued()
+    lines: dict[tuple[str, str], list[tuple[object, bytes]]] = defaultdict(list)
+    slots: list[SlotReport] = []
+    files: dict[int, int] = defaultdict(int)
+    for each in collected:
+        if isinstance(each, ManifestEntry):
+            result.files += 1
+            result.rows += each.rows
+            files[each.slot_id] += 1
+            lines[each.retailer_code, _day(each.slot_id)].append((sort_key(each), manifest_line(each)))
+        else:
+            slots.append(each)
+    for report in slots:
+        result.slots.add(report.slot)
+        result.pending |= report.pending
+        result.closed += len(report.closed)
+        for closed in report.closed:
+            lines[closed.retailer_code, _day(closed.slot)].append(_closed_line(closed))
+    for (retailer, day), new in lines.items():
+        place = Path(retailer) / day / "manifest.jsonl"
+        old = _kept(home.deliveries / place, what.from_ms)
+        target = what.work / "manifests" / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(old + b"".join(line for _, line in sorted(new)))
+    _write_ledger(home, what, slots, files)
+    sync_filesystem(what.work)
+    publish_tree(what.work / "deliveries", home.deliveries)
+    publish_tree(what.work / "manifests", home.deliveries)
+    publish_tree(what.work / "ledger", home.path("ledger"))
+    return result
+
+
+def _day(slot: int) -> str:
+    return slot_date(slot).strftime("%Y%m%d")
+
+
+def _closed_line(closed: Closed) -> tuple[object, bytes]:
+    key = closed_sort_key(closed.slot, closed.issued_ms)
+    line = closed_line(closed.slot, closed.expected, closed.available, closed.missing, closed.issued_ms)
+    return key, line
+
+
+def _kept(manifest: Path, from_ms: int) -> bytes:
+    """Return the lines of a manifest that earlier issues wrote: a cut-off run of this issue may have added its own."""
+    if not manifest.exists():
+        return b""
+    last = format_jst(from_ms) if from_ms > 0 else ""
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    return b"".join(line for line in lines if json.loads(line)["issued_at"] <= last)
+
+
+def _write_ledger(home: Home, what: Issue, slots: list[SlotReport], files: dict[int, int]) -> None:
+    """Write what is known of each slot that was looked at, a file a JST day, the newest line of a slot last."""
+    by_day: dict[str, list[SlotReport]] = defaultdict(list)
+    for report in sorted(slots, key=lambda each: each.slot):
+        by_day[_day(report.slot)].append(report)
+    for day, reports in by_day.items():
+        name = f"slots-{day}.jsonl"
+        target = what.work / "ledger" / name
+        target.parent.mkdir(exist_ok=True)
+        old = _kept(home.path("ledger") / name, what.from_ms)
+        target.write_bytes(old + b"".join(_ledger_line(report, what.to_ms, files[report.slot]) for report in reports))
+    (what.work / "ledger").mkdir(exist_ok=True)
+
+
+def _ledger_line(report: SlotReport, to_ms: int, files: int) -> bytes:
+    record = {
+        "slot_start": format_jst(slot_start_ms(report.slot)),
+        "issued_at": format_jst(to_ms),
+        "expected": report.expected,
+        "received": report.received,
+        "available": report.available,
+        "missing": report.expected - report.available,
+        "energy_dwh": report.energy_dwh,
+        "files": files,
+        "retailers": report.retailers,
+        "balancing_groups": report.groups,
+        "areas": report.areas,
+    }
+    return json.dumps(record, separators=(",", ":"), sort_keys=False).encode() + b"\n"

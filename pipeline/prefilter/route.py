@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From rows of meters to reads of installations, cut by shard."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.handover.batch import ReadBatch
+from pipeline.master import MasterView
+from pipeline.prefilter.kernels import count_shards, cut_by_shard, find_rows, install_reads
+from pipeline.prefilter.rules import Judged
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReads:
+    """Reads of one shard: columns of equal length; arrival in ms. `counted` is False for the second owner of a read."""
+
+    shard: int
+    counted: bool
+    local: NDArray[np.uint32]
+    stamp: NDArray[np.int32]
+    value: NDArray[np.uint32]
+    arrival: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    install: NDArray[np.uint32]
+    row: NDArray[np.uint32]
+    stamp: NDArray[np.int32]
+    value: NDArray[np.uint32]
+    received_ms: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """One batch after the look-up, before cutting."""
+
+    found: tuple[_Found, ...]  # reads of their first installation
+    shared: tuple[_Found, ...]  # the same reads for a further installation
+    held_import: NDArray[np.uint8]
+    held_export: NDArray[np.uint8]
+    reads: int
+    held: int
+
+
+def route(batch: ReadBatch, judged: Judged, view: MasterView) -> Routed:
+    """Find the installations of every read of `batch` that no rule refused."""
+    rows = len(batch.read_at_ms)
+    row = np.empty(rows, np.int64)
+    find_rows(view.table, batch.keys, row)
+    found: list[_Found] = []
+    shared: list[_Found] = []
+    held = (np.zeros(rows, np.uint8), np.zeros(rows, np.uint8))
+    reads = 0
+    for register, value in enumerate((batch.import_register, batch.export_register)):
+        install, source, first, count = _installed(view, row, judged, value, register, held[register])
+        reads += count
+        if len(install) == 0:
+            continue
+        whole = bool(first.all())
+        for wanted, into in ((1, found), (0, shared)):
+            if wanted == 0 and whole:
+                continue
+            pick = slice(None) if whole else np.flatnonzero(first == wanted)
+            into.append(_Found(install[pick], source[pick], judged.stamp, value, batch.received_ms))
+    return Routed(tuple(found), tuple(shared), *held, reads, int(held[0].sum()) + int(held[1].sum()))
+
+
+def _installed(
+    view: MasterView,
+    row: NDArray[np.int64],
+    judged: Judged,
+    value: NDArray[np.uint32],
+    register: int,
+    held: NDArray[np.uint8],
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8], int]:
+    # Installations of one meter's register touch but never overlap, so a stamp belongs to at most two of them.
+    room = len(value) * (2 if len(view.chain_lo) else 1)
+    install, source, first = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint8)
+    count, reads = install_reads(
+        view.table,
+        row,
+        judged.verdict,
+        judged.stamp,
+        value,
+        register,
+        view.chain_register,
+        view.chain_lo,
+        view.chain_hi,
+        view.chain_install,
+        install,
+        source,
+        first,
+        held,
+    )
+    return install[:count], source[:count], first[:count], reads
+
+
+def cut(routed: list[Routed], shards: int, floor_ms: int) -> list[ShardReads]:
+    """Cut the reads of several batches by shard, arrivals not before `floor_ms`."""
+    parts: list[ShardReads] = []
+    for counted in (True, False):
+        pieces = [piece for each in routed for piece in (each.found if counted else each.shared)]
+        counts = np.zeros(shards, np.int64)
+        for piece in pieces:
+            count_shards(piece.install, counts)
+        total = int(counts.sum())
+        if total == 0:
+            continue
+        ends = np.cumsum(counts)
+        place = ends - counts
+        local, value = np.empty(total, np.uint32), np.empty(total, np.uint32)
+        stamp, arrival = np.empty(total, np.int32), np.empty(total, np.int64)
+        for piece in pieces:
+            cut_by_shard(
+                piece.install,
+                piece.row,
+                piece.stamp,
+                piece.value,
+                piece.received_ms,
+                floor_ms,
+                place,
+                local,
+                stamp,
+                value,
+                arrival,
+            )
+        for shard in np.flatnonzero(counts).tolist():
+            span = slice(int(ends[shard] - counts[shard]), int(ends[shard]))
+            parts.append(ShardReads(shard, counted, local[span], stamp[span], value[span], arrival[span]))
+    return parts

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a graph is run: on threads of this process, or on worker processes as a cluster would."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+THREADS = "threads"
+PROCESSES = "processes"
+
+
+def new_pipeline(mode: str, workers: int) -> beam.Pipeline:
+    """Return an empty graph that runs on `workers` threads or processes of this machine.
+
+    Threads suffice on one machine: the kernels let go of the interpreter's lock. Beam advises against workers in memory
+    because Python code would not run side by side; ours hardly runs.
+    """
+    logging.getLogger("apache_beam.runners.portability.fn_api_runner.fn_runner").setLevel(logging.ERROR)
+    running = "multi_processing" if mode == PROCESSES else "in_memory"
+    options = PipelineOptions([f"--direct_num_workers={workers}", f"--direct_running_mode={running}"])
+    return beam.Pipeline(runner=FnApiRunner(), options=options)
+
+
+class WriteReports(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Store the small facts that the stages report where the driver of the run finds them."""
+
+    def __init__(self, target: str) -> None:
+        """Name the file."""
+        self._target = target
+
+    def process(self, element: tuple[None, list[Any]]) -> list[None]:
+        """Write all reports as one file."""
+        Path(self._target).write_bytes(pickle.dumps(list(element[1]), protocol=5))
+        return []
+
+
+class CollectReports(beam.PTransform):  # type: ignore[misc]  # Beam has no types
+    """Collect the reports of all stages in one file."""
+
+    def __init__(self, target: Path) -> None:
+        """Name the file."""
+        super().__init__()
+        self._target = str(target)
+
+    def expand(self, reports: Any) -> Any:
+        """Group everything under one key and write it."""
+        keyed = reports | "OneKey" >> beam.Map(_under_one_key)
+        return keyed | "Together" >> beam.GroupByKey() | "Write" >> beam.ParDo(WriteReports(self._target))
+
+
+def _under_one_key(report: object) -> tuple[None, object]:
+    return None, report
+
+
+def read_reports(target: Path) -> list[Any]:
+    """Return what `CollectReports` stored; nothing if there was nothing to report."""
+    if not target.exists():
+        return []
+    reports: list[Any] = pickle.loads(target.read_bytes())  # noqa: S301  written by this run
+    return reports

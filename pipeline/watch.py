@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Going on: take in hand-overs as they come and issue each instant when the wall clock says so, until stopped."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from time import perf_counter
+
+from koma.clock import Clock, WallClock
+from koma.settings import Settings
+from koma.slots import slot_at_ms
+from pipeline.home import Home
+from pipeline.instants import GRID_MS
+from pipeline.intake import finish_moves, landed, take_in
+from pipeline.issuing import finish_intent, issue
+from pipeline.journal import Journal
+from pipeline.run import Run
+
+POLL_S = 1.0
+
+
+def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterator[Run]:
+    """Yield a run whenever something was taken in or issued; ends at SIGTERM or SIGINT after the work under way."""
+    clock = clock or WallClock()
+    stop = threading.Event()
+    previous = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with home.sole_writer("pipeline run --watch"):
+            journal = Journal(home.path("journal"))
+            try:
+                finish_moves(home, journal)
+                if journal.state.intent is not None:
+                    finish_intent(home, journal, settings)
+                if journal.state.first_slot is None and settings.first_slot is None:
+                    journal.append({"kind": "start", "first_slot": slot_at_ms(clock.now_ms())})
+                while not stop.is_set():
+                    run = _turn(home, journal, settings, clock)
+                    if run is not None:
+                        yield run
+                    stop.wait(POLL_S)
+            finally:
+                journal.close()
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
+def _turn(home: Home, journal: Journal, settings: Settings, clock: Clock) -> Run | None:
+    """Take in what has landed, then issue the instant that is due, if one is."""
+    run = Run()
+    started = perf_counter()
+    due_ms = (clock.now_ms() - settings.watch_delay_s * 1000) // GRID_MS * GRID_MS
+    if landed(home):
+        run.taken = take_in(home, journal, settings, accept_clock=False)
+        run.seconds["intake"] = perf_counter() - started
+    if due_ms > journal.state.issued_ms:
+        started = perf_counter()
+        run.issued.add(issue(home, journal, settings, due_ms, extra=False))
+        run.seconds["issue"] = perf_counter() - started
+    elif not run.taken.files:
+        return None
+    run.clock_ms = clock.now_ms()
+    return run
