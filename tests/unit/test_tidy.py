@@ -126,6 +126,13 @@ def test_every_file_keeps_the_rule(rule: Rule) -> None:
     assert not complaints, "\n" + "\n".join(complaints)
 
 
+def test_modules_are_named_by_what_they_hold() -> None:
+    vague = [
+        each for each in project_files() if each.suffix == ".py" and each.stem in {"utils", "util", "helpers", "common"}
+    ]
+    assert vague == []
+
+
 def test_no_file_is_large() -> None:
     large = [file.name for file in project_files() if file.stat().st_size > FILE_BYTES_MAX and file.name != LOCK]
     assert large == []
