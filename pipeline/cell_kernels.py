@@ -67,6 +67,10 @@ class Ends(NamedTuple):
     start_arrival: NDArray[np.int64]
     end_value: NDArray[np.uint32]
     end_arrival: NDArray[np.int64]
+    other_local: NDArray[np.uint32]  # an operator's registers: they count instead from `other_ms` on
+    other_at_end: NDArray[np.uint8]
+    other_value: NDArray[np.uint32]
+    other_ms: NDArray[np.int64]
 
 
 class Timeline(NamedTuple):
@@ -108,10 +112,16 @@ def difference(start: int, end: int, modulus: int, factor: int, cap_dwh: int) ->
 def register_at(at_ms: int, slot_start_ms: int, local: int, ends: Ends, instant_ms: int) -> tuple[bool, int]:
     """Return (known, register) of a read at `at_ms`, which must be an end of the slot, as known at the instant."""
     if at_ms == slot_start_ms:
-        return ends.start_arrival[local] <= instant_ms, np.int64(ends.start_value[local])
-    if at_ms == slot_start_ms + MS_PER_SLOT:
-        return ends.end_arrival[local] <= instant_ms, np.int64(ends.end_value[local])
-    return False, np.int64(0)
+        at_end, arrival, value = 0, ends.start_arrival[local], np.int64(ends.start_value[local])
+    elif at_ms == slot_start_ms + MS_PER_SLOT:
+        at_end, arrival, value = 1, ends.end_arrival[local], np.int64(ends.end_value[local])
+    else:
+        return False, np.int64(0)
+    since = np.int64(ALWAYS_MS)
+    for k in range(len(ends.other_local)):
+        if ends.other_local[k] == local and ends.other_at_end[k] == at_end and since <= ends.other_ms[k] <= instant_ms:
+            value, arrival, since = np.int64(ends.other_value[k]), ends.other_ms[k], ends.other_ms[k]
+    return arrival <= instant_ms, value
 
 
 @kernel
@@ -210,6 +220,15 @@ def is_plain(dated: Dated, p: int, slot: int) -> bool:
 
 
 @kernel
+def is_overruled(ends: Ends, local: int) -> bool:
+    """Say whether an operator's register stands in for a read of this installation at the slot."""
+    for k in range(len(ends.other_local)):
+        if ends.other_local[k] == local:
+            return True
+    return False
+
+
+@kernel
 def put_event(out: Timeline, count: int, position: int, step: int, owner: int, quality: int, energy: int) -> int:
     """Store an event where there is room and return the count with it."""
     if count < len(out.position):
@@ -252,8 +271,8 @@ def timelines(
     count = 0
     steps = len(instants)
     for p in range(first, last):
-        if is_plain(dated, p, slot):
-            install = dated.install_of[p]
+        install = dated.install_of[p]
+        if is_plain(dated, p, slot) and not is_overruled(ends, dated.install_local[install]):
             local = dated.install_local[install]
             owner = np.int64(dated.supply_retailer[dated.supply_of[p]])
             known_ms = max(ends.start_arrival[local], ends.end_arrival[local])

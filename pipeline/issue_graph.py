@@ -18,6 +18,7 @@ from pipeline.cell_kernels import Dated, Ends, Timeline, Totals, timelines
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
 from pipeline.intake_graph import open_book
 from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows, reference_rows
+from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, joined
 from pipeline.plan import SlotPlan
@@ -37,6 +38,7 @@ class Issue:
     from_ms: int
     to_ms: int
     rows_per_file: int
+    supersessions: tuple[Supersession, ...] = ()
     xml: bool = True
 
 
@@ -97,13 +99,24 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
                 np.zeros((len(view.bgs), 3), np.int64),
                 np.zeros((256, 3), np.int64),
             )
-            ends = Ends(start.value, start.arrival, end.value, end.arrival)
+            ends = Ends(start.value, start.arrival, end.value, end.arrival, *_others(issue, shard, plan.slot))
             instants = np.array(plan.instants, np.int64)
             events = _events(columns, first, last, plan, ends, instants, totals)
             received = int(np.count_nonzero(end.arrival <= issue.to_ms))
             payload = {name: getattr(events, name) for name in Timeline._fields}
             payload |= {f"total_{name}": getattr(totals, name).ravel() for name in Totals._fields}
             yield plan.slot, Packed((shard, plan.instants, plan.real, received), payload)
+
+
+def _others(issue: Issue, shard: int, slot: int) -> tuple[NDArray[Any], ...]:
+    """Return the operators' registers at both ends of a slot of a shard, in the order they were decided."""
+    rows = [each for each in issue.supersessions if each.shard == shard and each.stamp in (slot, slot + 1)]
+    return (
+        np.array([each.local for each in rows], np.uint32),
+        np.array([each.stamp - slot for each in rows], np.uint8),
+        np.array([each.value for each in rows], np.uint32),
+        np.array([each.from_ms for each in rows], np.int64),
+    )
 
 
 def _events(

@@ -16,7 +16,7 @@ from pipeline.instants import FIRST_ISSUES
 from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
 from pipeline.journal import Journal, State
 from pipeline.master import open_master
-from pipeline.plan import SlotPlan, plan_slots
+from pipeline.plan import SlotPlan, latest_arrivals, plan_slots
 from pipeline.runner import new_pipeline, read_reports
 
 
@@ -89,6 +89,7 @@ def _described(home: Home, state: State, settings: Settings, master: int, to_ms:
         from_ms=state.issued_ms,
         to_ms=to_ms,
         rows_per_file=settings.rows_per_file,
+        supersessions=tuple(state.supersessions),
         xml=xml,
     )
 
@@ -98,7 +99,9 @@ def _plans(what: Issue, state: State, settings: Settings, extras: list[int]) -> 
     if first_slot is None:
         return []
     view = open_master(what.home, what.master)
-    return plan_slots(state.segments, view, extras, first_slot, what.from_ms, what.to_ms) if view.n_shards else []
+    return (
+        plan_slots(latest_arrivals(state), view, extras, first_slot, what.from_ms, what.to_ms) if view.n_shards else []
+    )
 
 
 def _computed(what: Issue, settings: Settings, plans: list[SlotPlan]) -> list[ManifestEntry | SlotReport]:

@@ -7,6 +7,7 @@ comes next.
 
 - `start`: a home that goes on by the wall clock began; its first slot.
 - `intake`: a batch of hand-over files was taken in: the files, the counts, the register segments, the held reads.
+- `supersede`: an operator decided a conflict: which register counts instead, from when, who, why.
 - `intent`: from now until `issued` with the same `to`, nothing but this issue may happen; a crash repeats it.
 - `issued`: every instant up to `to` is out.
 """
@@ -31,6 +32,17 @@ class Segment:
     stamps: tuple[tuple[int, int], ...]  # (stamp, latest arrival in ms among its reads)
 
 
+@dataclass(frozen=True, slots=True)
+class Supersession:
+    """An operator's decision that another register is true, in force for all instants from `from_ms` on."""
+
+    shard: int
+    local: int
+    stamp: int
+    value: int
+    from_ms: int
+
+
 @dataclass(slots=True)
 class State:
     """What the journal adds up to."""
@@ -43,6 +55,7 @@ class State:
     issued_ms: int = NEVER  # H: the last instant issued
     extras: list[int] = field(default_factory=list)  # instants beyond the regular grid
     first_slot: int | None = None
+    supersessions: list[Supersession] = field(default_factory=list)
     intent: dict[str, Any] | None = None
     unmoved: list[dict[str, Any]] = field(default_factory=list)  # files of the last intake, perhaps still in landing
 
@@ -68,6 +81,9 @@ class State:
                 self.unmoved = record["files"]
             case "start":
                 self.first_slot = record["first_slot"]
+            case "supersede":
+                names = ("shard", "local", "stamp", "value", "from_ms")
+                self.supersessions.append(Supersession(*(record[name] for name in names)))
             case "intent":
                 self.intent = record
             case "issued":

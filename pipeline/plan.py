@@ -4,14 +4,14 @@
 The plan may name a slot too many, never one too few: what is issued follows from the cells, not from the plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from koma.slots import MS_PER_SLOT, slot_at_ms
 from pipeline.instants import FIRST_ISSUES, MINUTE_MS, SPLITS_MIN, closing_ms, slot_instants
-from pipeline.journal import NEVER, Segment
+from pipeline.journal import NEVER, State
 from pipeline.master import MasterView
 
 
@@ -24,10 +24,12 @@ class SlotPlan:
     real: int  # how many of the instants are due; one more stands for "everything known now"
 
 
-def latest_arrivals(segments: Iterable[Segment]) -> dict[int, int]:
-    """Return for each stamp the latest arrival among its reads."""
+def latest_arrivals(state: State) -> dict[int, int]:
+    """Return for each stamp the latest arrival among its reads and decisions."""
     latest: dict[int, int] = {}
-    for segment in segments:
+    for each in state.supersessions:
+        latest[each.stamp] = max(each.from_ms, latest.get(each.stamp, NEVER))
+    for segment in state.segments:
         for stamp, arrival in segment.stamps:
             if arrival > latest.get(stamp, NEVER):
                 latest[stamp] = arrival
@@ -48,10 +50,9 @@ def _master_activity(view: MasterView, first: int, count: int) -> "np.ndarray[tu
 
 
 def plan_slots(
-    segments: Iterable[Segment], view: MasterView, extras: list[int], first_slot: int, from_ms: int, to_ms: int
+    latest: Mapping[int, int], view: MasterView, extras: list[int], first_slot: int, from_ms: int, to_ms: int
 ) -> list[SlotPlan]:
     """Plan the issue of all instants in (from_ms, to_ms]: the slots from `first_slot` on that have to be looked at."""
-    latest = latest_arrivals(segments)
     last_slot = slot_at_ms(to_ms - SPLITS_MIN[0] * MINUTE_MS) - 1  # the newest slot whose first split is due
     count = max(0, last_slot - first_slot + 1)
     master = _master_activity(view, first_slot, count)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repair by a person: hand quarantined reads over again, or decide a conflict. Each act keeps who and why."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from koma.errors import HomeError
+from koma.slots import MS_PER_SLOT
+from pipeline.columns import replace_file
+from pipeline.home import Home
+from pipeline.journal import Journal, Supersession
+from pipeline.master import MasterView, open_master
+
+LOG = "replayed.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One quarantine row with its id, `<intake>-<row>`."""
+
+    id: str
+    row: dict[str, Any]
+
+
+def entries(home: Home, *, code: str = "", settled: bool = False) -> Iterator[Entry]:
+    """Yield quarantine rows, oldest intake first; those already replayed or superseded only with `settled`."""
+    done = {record["id"] for record in _log(home)}
+    for path in sorted(home.path("quarantine").glob("*.parquet")):
+        for number, row in enumerate(pq.read_table(path).to_pylist()):
+            entry = Entry(f"{int(path.stem)}-{number}", row)
+            if (settled or entry.id not in done) and code in ("", row["code"]):
+                yield entry
+
+
+def _log(home: Home) -> list[dict[str, Any]]:
+    path = home.path("quarantine") / LOG
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _record(home: Home, ids: Iterable[str], act: str, by: str, why: str) -> None:
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    lines = [*_log(home), *({"id": each, "act": act, "by": by, "why": why, "at": at} for each in ids)]
+    text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    replace_file(home.path("quarantine") / LOG, text.encode())
+
+
+def _wanted(home: Home, ids: Sequence[str]) -> list[Entry]:
+    found = {entry.id: entry for entry in entries(home)}
+    for each in ids:
+        if each not in found:
+            raise HomeError(f"{each} is not in quarantine", hint="koma quarantine list shows what is")
+    return [found[each] for each in ids] if ids else list(found.values())
+
+
+def replay(home: Home, ids: Sequence[str], *, by: str, why: str) -> tuple[Path | None, list[str], list[str]]:
+    """Hand quarantined reads over again under their first arrival; without `ids`, all that can be.
+
+    Returns the file in landing, the ids in it and the ids that cannot be replayed (what could not be read at all has to
+    be corrected at its source; a conflict has to be decided).
+    """
+    wanted = _wanted(home, ids)
+    fit = [entry for entry in wanted if entry.row["meter_id"] and entry.row["code"] != "conflict"]
+    unfit = [entry.id for entry in wanted if entry not in fit]
+    if not fit:
+        return None, [], unfit
+    names = ("meter_id", "read_at", "import_register", "export_register", "received_at")
+    rows = pa.Table.from_pylist([{name: entry.row[name] for name in names} for entry in fit])
+    schema = pa.schema(
+        [
+            ("meter_id", pa.string()),
+            ("read_at", pa.timestamp("ms", "Asia/Tokyo")),
+            ("import_register", pa.uint32()),
+            ("export_register", pa.uint32()),
+            ("received_at", pa.timestamp("ms", "UTC")),
+        ]
+    )
+    target = home.landing / f"replay-{len(_log(home)):08d}.arrow"
+    hidden = target.with_name(f".{target.name}")
+    with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        writer.write_table(rows.select(list(names)).cast(schema))
+    _record(home, [entry.id for entry in fit], "replay", by, why)
+    hidden.rename(target)
+    return target, [entry.id for entry in fit], unfit
+
+
+def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
+    """Decide a conflict: the quarantined read counts instead of the first one, from the next instant on.
+
+    Raises:
+        HomeError: the id is no conflict in quarantine, or the installation is not in the master any more.
+
+    """
+    entry = _wanted(home, [entry_id])[0]
+    row = entry.row
+    if row["code"] != "conflict":
+        raise HomeError(f"{entry_id} is no conflict but {row['code']}", hint="replay it without --supersede")
+    register = 0 if row["import_register"] is not None else 1
+    value = row["import_register"] if register == 0 else row["export_register"]
+    stamp_ms = int(row["read_at"].timestamp()) * 1000
+    view = open_master(home.root, None)
+    shard, local = _installation(view, row["point_id"], register, stamp_ms)
+    with home.sole_writer("quarantine replay --supersede"):
+        journal = Journal(home.path("journal"))
+        try:
+            decision = Supersession(shard, local, stamp_ms // MS_PER_SLOT, value, journal.state.issued_ms + 1)
+            facts = {name: getattr(decision, name) for name in Supersession.__slots__}
+            journal.append({"kind": "supersede", **facts, "id": entry_id, "by": by, "why": why})
+        finally:
+            journal.close()
+    _record(home, [entry_id], "supersede", by, why)
+    return decision
+
+
+def _installation(view: MasterView, point_id: str, register: int, stamp_ms: int) -> tuple[int, int]:
+    wanted = np.frombuffer(point_id.encode(), np.uint8)
+    for position in np.flatnonzero((view.point_id == wanted).all(axis=1)).tolist():
+        for row in range(int(view.install_of[position]), int(view.install_of[position + 1])):
+            holds = view.install_from_ms[row] <= stamp_ms <= view.install_to_ms[row]
+            if holds and view.install_register[row] == register:
+                shard = int(np.searchsorted(view.shard_points, position, side="right")) - 1
+                return shard, int(view.install_local[row])
+    raise HomeError(f"point {point_id} has no such installation", hint="import the meter again, then decide")
