@@ -45,7 +45,7 @@ VARIANTS: Final = 4
 """Row programs: each with or without customer_ref, with or without energy; the number is the sum of the two."""
 
 BAD_REF: Final = -1
-"""Returned in place of a length: a customer_ref is no UTF-8 or holds a character that XML cannot carry."""
+"""Returned in place of a length: a customer_ref is no UTF-8, holds what XML cannot carry, or is not in the table."""
 BAD_ENERGY: Final = -2
 """Returned in place of a length: an energy is negative."""
 
@@ -107,21 +107,21 @@ def _put_energy(out: NDArray[np.uint8], at: int, dwh: int) -> int:
     low = rest - high * _HUNDRED
     put_word(out, at, (whole + _ZERO) | _POINT | _PAIRS[high] << _HIGH_AT | _PAIRS[low] << _LOW_AT)
     if low != _NONE:
-        return at + 4 + _LEFT[low]
+        return at + 4 + int(_LEFT[low])
     if high != _NONE:
-        return at + 2 + _LEFT[high]
+        return at + 2 + int(_LEFT[high])
     return at + 1
 
 
 @kernel
-def _put_tens(out: NDArray[np.uint8], at: int, number: int) -> int:
+def _put_tens(out: NDArray[np.uint8], at: int, number: np.uint64) -> int:
     """Write a whole number; return where the next text goes."""
     end = at + 1
     bound = np.uint64(10)
-    while end - at < ENERGY_CHARS_MAX and np.uint64(number) >= bound:
+    while end - at < ENERGY_CHARS_MAX and number >= bound:
         end += 1
         bound *= _TEN
-    rest = np.uint64(number)
+    rest = number
     for back in range(end - at):
         out[end - 1 - back] = np.uint8(rest % _TEN) + np.uint8(48)
         rest //= _TEN
@@ -203,13 +203,17 @@ def render_rows(
     """
     rows, limit, length = ref_row.size, out.size - room, steps.size // VARIANTS
     while row < rows:
-        if row + 2 * _AHEAD < rows and ref_row[row + 2 * _AHEAD] != _NO_REF:
+        if row + 2 * _AHEAD < rows:
             prefetch(ref_off, ref_row[row + 2 * _AHEAD])
-            if ref_row[row + _AHEAD] != _NO_REF:
+            if ref_row[row + _AHEAD] < ref_off.size:
                 prefetch(ref_bytes, ref_off[ref_row[row + _AHEAD]])
         ref_start, ref_end = 0, 0
         if ref_row[row] != _NO_REF:
+            if ref_row[row] >= ref_off.size - 1:
+                return BAD_REF, row
             ref_start, ref_end = ref_off[ref_row[row]], ref_off[ref_row[row] + 1]
+            if not 0 <= ref_start <= ref_end <= ref_bytes.size:
+                return BAD_REF, row
         if at + (ref_end - ref_start) * ESCAPED_CHARS_MAX > limit:
             break
         step = ((WITH_REF if ref_end > ref_start else 0) + (WITH_ENERGY if available[row] else 0)) * length

@@ -7,7 +7,7 @@ None of these checks a bound: the caller leaves room for a whole block at both e
 from collections.abc import Callable
 from typing import Any, cast
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]  # comes with numba
 from numba import types
 from numba.extending import intrinsic
 
@@ -24,7 +24,7 @@ def _mover(width: int) -> Callable[..., None]:
     """Make `move(target, at, source, start)`, which copies `width` bytes."""
     block = ir.VectorType(_BYTE, width)
 
-    def move(_typing: Any, target: Any, at: Any, source: Any, start: Any) -> Any:
+    def move(_typing: Any, target: Any, _at: Any, source: Any, _start: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             into = _address(context, builder, signature.args[0], arguments[0], arguments[1], block)
             out_of = _address(context, builder, signature.args[2], arguments[2], arguments[3], block)
@@ -37,7 +37,7 @@ def _mover(width: int) -> Callable[..., None]:
     return cast("Callable[..., None]", intrinsic(move))
 
 
-def _put_word(_typing: Any, target: Any, at: Any, word: Any) -> Any:
+def _put_word(_typing: Any, target: Any, _at: Any, _word: Any) -> Any:
     """Write the 8 bytes of a number, lowest first."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -48,7 +48,7 @@ def _put_word(_typing: Any, target: Any, at: Any, word: Any) -> Any:
     return types.void(target, types.intp, types.uint64), generate
 
 
-def _read_ordered(_typing: Any, source: Any, start: Any) -> Any:
+def _read_ordered(_typing: Any, source: Any, _start: Any) -> Any:
     """Read 8 bytes as the number whose order is that of the bytes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -58,7 +58,7 @@ def _read_ordered(_typing: Any, source: Any, start: Any) -> Any:
     return types.uint64(source, types.intp), generate
 
 
-def _not_plain(_typing: Any, source: Any, start: Any) -> Any:
+def _not_plain(_typing: Any, source: Any, _start: Any) -> Any:
     """Look at 32 bytes; bit k is set where byte k is no printable ASCII, or one that XML text has to escape."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -79,7 +79,7 @@ def _not_plain(_typing: Any, source: Any, start: Any) -> Any:
     return types.int64(source, types.intp), generate
 
 
-def _prefetch(_typing: Any, source: Any, start: Any) -> Any:
+def _prefetch(_typing: Any, source: Any, _start: Any) -> Any:
     """Ask for a cache line ahead of its use; any address may be asked for."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -98,6 +98,6 @@ move_16 = _mover(16)
 move_32 = _mover(32)
 move_64 = _mover(64)
 put_word = cast("Callable[..., None]", intrinsic(_put_word))
-read_ordered = cast("Callable[..., int]", intrinsic(_read_ordered))
+read_ordered = cast("Callable[..., Any]", intrinsic(_read_ordered))
 not_plain = cast("Callable[..., int]", intrinsic(_not_plain))
 prefetch = cast("Callable[..., None]", intrinsic(_prefetch))

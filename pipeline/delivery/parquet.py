@@ -36,12 +36,11 @@ _WRITTEN: Final = SCHEMA.set(4, pa.field("quality", pa.dictionary(pa.uint8(), pa
 """Quality is handed over as index and words, so that no word is looked at per row."""
 _ARROW_SCHEMA: Final = {"ARROW:schema": base64.b64encode(SCHEMA.serialize().to_pybytes()).decode("ascii")}
 """Zone and narrow integers for readers that know Arrow; written by hand because readers are to see `SCHEMA`."""
-_NO_COMPRESSION: Final = {name: "none" for name in SCHEMA.names}
 _OPTIONS: Final = {
     "store_schema": False,
     "use_dictionary": ["slot_start", "quality", "revision", "recorded_at"],
     "column_encoding": {"point_id": "PLAIN", "energy_dwh": "DELTA_BINARY_PACKED", "available": "RLE"},
-    "compression": _NO_COMPRESSION | {"point_id": "snappy"},
+    "compression": dict.fromkeys(SCHEMA.names, "none") | {"point_id": "snappy"},
     "write_statistics": ["point_id"],
 }
 _WORDS: Final = pa.array(QUALITIES, pa.string())

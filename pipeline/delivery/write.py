@@ -23,7 +23,7 @@ from pipeline.delivery.parquet import encode_parquet
 from pipeline.quality import QUALITIES
 
 TEXT_BYTES: Final = 512 * 1024
-"""Text rendered before it is deflated: stays in the core's cache between the two. Cutting it otherwise changes bytes."""
+"""Text rendered before it is deflated, so that it stays in the core's cache. Another number gives other bytes."""
 
 
 _PREFIX: Final = "W41110"
@@ -106,7 +106,7 @@ def _checked(file: DeliveryFile) -> DeliveryFile:
         ref_bytes=_plain(file.ref_bytes, np.uint8),
         ref_row=_plain(file.ref_row, np.uint32),
         energy_dwh=_plain(file.energy_dwh, np.int64),
-        available=_plain(file.available, np.bool_).view(np.uint8),
+        available=_plain(file.available, np.bool_),
         quality=_plain(file.quality, np.uint8),
     )
 
@@ -127,24 +127,13 @@ def _encode_archive(file: DeliveryFile, points: NDArray[np.uint8], stem: str, la
     """Render and deflate portion by portion, so that the text never leaves the core's cache."""
     text, form = _scratch.text, layout.rows
     opening, closing = layout.opening(file), layout.closing()
+    refs = (file.ref_off, file.ref_bytes, file.ref_row)
+    columns = (points, *refs, file.energy_dwh, file.available.view(np.uint8), form.blocks, form.steps, form.room)
     deflater = Deflater()
     end, row, rows = len(opening), 0, file.positions.size
     text[:end] = np.frombuffer(opening, np.uint8)
     while True:
-        end, row = kernels.render_rows(
-            text,
-            end,
-            row,
-            points,
-            file.ref_off,
-            file.ref_bytes,
-            file.ref_row,
-            file.energy_dwh,
-            file.available,
-            form.blocks,
-            form.steps,
-            form.room,
-        )
+        end, row = kernels.render_rows(text, end, row, *columns)
         if end <= 0:
             raise _bad_row(file, points, end, row)
         if row == rows:
