@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -27,7 +27,9 @@ SCHEMA_PATH: Final = Path(__file__).with_name("w41110.xsd")
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
-_FILE_VALUES: Final = frozenset({"information_code", "sender_code", "receiver_code", "created", "date", "time_code"})
+_CHANGING: Final = {"receiver_code": 5, "created": 14, "date": 8, "time_code": 2}
+"""Values that change from file to file, and their length."""
+_FILE_VALUES: Final = frozenset(_CHANGING) | {"information_code", "sender_code"}
 _POINT_FIELDS: Final = {
     "point_id": kernels.FIELD_POINT,
     "customer_ref": kernels.FIELD_REF,
@@ -54,13 +56,22 @@ class Element:
     text: str
     length: int
 
-    def render(self, values: dict[str, str]) -> str:
-        """Give the element with its value; nothing where the value is empty."""
-        content = values[self.value] if self.value else self.text
+    def head(self, fixed: dict[str, str]) -> str:
+        """Give the element with a field for a value that changes, else with its text; nothing where that is empty."""
+        if self.value in _CHANGING:
+            self._fits("0" * _CHANGING[self.value])
+            return f"<{self.tag}>{{{self.value}}}</{self.tag}>"
+        return self.constant(fixed[self.value] if self.value else self.text).replace("{", "{{").replace("}", "}}")
+
+    def constant(self, content: str) -> str:
+        """Give the element around a text; nothing where it is empty."""
+        self._fits(content)
+        return f"<{self.tag}>{escape(content)}</{self.tag}>" if content else ""
+
+    def _fits(self, content: str) -> None:
         if len(content) > self.length:
             message = f"{self.tag} holds at most {self.length} characters, not {content!r}"
-            raise DeliveryError(message, hint="Correct length or text in the file of tags")
-        return f"<{self.tag}>{escape(content)}</{self.tag}>" if content else ""
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,37 +90,18 @@ class RowPrograms:
 class Layout:
     """The form of the XML of one product."""
 
-    information_code: str
-    sender_code: str
-    root: tuple[str, ...]
-    header_tag: str
-    header: tuple[Element, ...]
-    message_tag: str
-    message: tuple[Element, ...]
-    group_tag: str
+    head: str
+    """All text in front of the first row, with the values that change from file to file as `str.format` fields."""
+    foot: bytes
+    """All text behind the last row."""
     rows: RowPrograms
 
     def opening(self, file: DeliveryFile) -> bytes:
         """Give all text in front of the first row."""
-        created = datetime.fromtimestamp(file.issued_ms // 1000, JST)
-        values = {
-            "information_code": self.information_code,
-            "sender_code": self.sender_code,
-            "receiver_code": file.retailer_code,
-            "created": f"{created:%Y%m%d%H%M%S}",
-            "date": f"{slot_date(file.slot_id):%Y%m%d}",
-            "time_code": f"{slot_code(file.slot_id):02d}",
-        }
-        header = "".join(element.render(values) for element in self.header)
-        message = "".join(element.render(values) for element in self.message)
-        root = "".join(f"<{tag}>" for tag in self.root)
-        group = f"<{self.header_tag}>{header}</{self.header_tag}>" if header else ""
-        return f"{_DECLARATION}{root}{group}<{self.message_tag}>{message}<{self.group_tag}>".encode()
-
-    def closing(self) -> bytes:
-        """Give all text behind the last row."""
-        tags = (self.group_tag, self.message_tag, *reversed(self.root))
-        return "".join(f"</{tag}>" for tag in tags).encode()
+        created = datetime.fromtimestamp(file.issued_ms // 1000, JST).strftime("%Y%m%d%H%M%S")
+        date, time_code = slot_date(file.slot_id).strftime("%Y%m%d"), f"{slot_code(file.slot_id):02d}"
+        values = {"receiver_code": file.retailer_code, "created": created, "date": date, "time_code": time_code}
+        return self.head.format_map(values).encode()
 
 
 @cache
@@ -121,18 +113,8 @@ def read_layout(path: Path = TAGS_PATH) -> Layout:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         points = document["points"]
-        elements = _elements(points, _POINT_VALUES)
-        return Layout(
-            information_code=str(document["information_code"]),
-            sender_code=str(document["sender_code"]),
-            root=tuple(_name(tag) for tag in document["root"]),
-            header_tag=_name(document["header"]["tag"]),
-            header=_elements(document["header"], _FILE_VALUES),
-            message_tag=_name(document["message"]["tag"]),
-            message=_elements(document["message"], _FILE_VALUES),
-            group_tag=_name(points["group"]),
-            rows=_compile(_name(points["tag"]), elements),
-        )
+        head, foot = _frame(document)
+        return Layout(head, foot, _compile(_name(points["tag"]), _elements(points, _POINT_VALUES)))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"{path}: {error}"
         raise DeliveryError(message, hint="Correct the file of tags") from error
@@ -157,6 +139,20 @@ def _elements(section: dict[str, object], values: frozenset[str]) -> tuple[Eleme
             raise ValueError(message)
         found.append(Element(_name(entry["tag"]), value, text, int(cast("int", entry["length"]))))
     return tuple(found)
+
+
+def _frame(document: dict[str, Any]) -> tuple[str, bytes]:
+    """Give the text around the rows, the one in front with fields for what changes from file to file."""
+    fixed = {name: str(document[name]) for name in ("information_code", "sender_code")}
+    root = [_name(tag) for tag in document["root"]]
+    header, message, group = document["header"], document["message"], _name(document["points"]["group"])
+    parts = [_DECLARATION, *(f"<{tag}>" for tag in root)]
+    for section, close in ((header, True), (message, False)):
+        tag = _name(section["tag"])
+        elements = "".join(element.head(fixed) for element in _elements(section, _FILE_VALUES))
+        parts.append(f"<{tag}>{elements}" + (f"</{tag}>" if close else ""))
+    foot = "".join(f"</{tag}>" for tag in (group, message["tag"], *reversed(root)))
+    return "".join((*parts, f"<{group}>")), foot.encode()
 
 
 def _compile(tag: str, elements: tuple[Element, ...]) -> RowPrograms:
@@ -192,6 +188,6 @@ def _program(tag: str, elements: tuple[Element, ...], variant: int) -> list[Piec
             pieces.append((f"{text}<{element.tag}>", _POINT_FIELDS[element.value]))
             text = f"</{element.tag}>"
         else:
-            text += element.render({"availability": availability})
+            text += element.constant(availability if element.value else element.text)
     pieces.append((f"{text}</{tag}>", kernels.FIELD_END))
     return pieces

@@ -22,7 +22,7 @@ from pipeline.delivery.layout import Layout, read_layout
 from pipeline.delivery.parquet import encode_parquet
 from pipeline.quality import QUALITIES
 
-TEXT_BYTES: Final = 512 * 1024
+TEXT_BYTES: Final = 1024 * 1024
 """Text rendered before it is deflated, so that it stays in the core's cache. Another number gives other bytes."""
 
 
@@ -126,7 +126,7 @@ def _gather(file: DeliveryFile, points: NDArray[np.uint8]) -> None:
 def _encode_archive(file: DeliveryFile, points: NDArray[np.uint8], stem: str, layout: Layout) -> bytes:
     """Render and deflate portion by portion, so that the text never leaves the core's cache."""
     text, form = _scratch.text, layout.rows
-    opening, closing = layout.opening(file), layout.closing()
+    opening = layout.opening(file)
     refs = (file.ref_off, file.ref_bytes, file.ref_row)
     columns = (points, *refs, file.energy_dwh, file.available.view(np.uint8), form.blocks, form.steps, form.room)
     deflater = Deflater()
@@ -141,7 +141,7 @@ def _encode_archive(file: DeliveryFile, points: NDArray[np.uint8], stem: str, la
         deflater.add(text[:end].data)
         end = 0
     deflater.add(text[:end].data)
-    deflater.add(memoryview(closing))
+    deflater.add(memoryview(layout.foot))
     return deflater.archive(f"{stem}.xml", file.issued_ms)
 
 

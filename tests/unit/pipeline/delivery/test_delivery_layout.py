@@ -79,6 +79,13 @@ def test_a_missing_file_of_tags_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_value_longer_than_its_element_is_refused(tmp_path: Path) -> None:
-    layout = read_layout(corrected(tmp_path, ('sender_code = "00000"', 'sender_code = "1234567890"')))
     with pytest.raises(DeliveryError, match="JP06110 holds at most 5"):
-        write_delivery(delivery([Wanted(point(1))]), tmp_path, layout=layout)
+        read_layout(corrected(tmp_path, ('sender_code = "00000"', 'sender_code = "1234567890"')))
+    with pytest.raises(DeliveryError, match="JP06116 holds at most 6"):
+        read_layout(corrected(tmp_path, ('value = "date", length = 8', 'value = "date", length = 6')))
+
+
+def test_braces_in_a_constant_are_nothing_special(tmp_path: Path) -> None:
+    added = '{ tag = "JPC09", text = "{date}", length = 12 }, { tag = "JPC12"'
+    layout = read_layout(corrected(tmp_path, ('{ tag = "JPC12"', added)))
+    assert b"<JPC09>{date}</JPC09>" in layout.opening(delivery([Wanted(point(1))]))

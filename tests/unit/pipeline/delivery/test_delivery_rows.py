@@ -118,7 +118,7 @@ def test_customer_ref_of_any_length_goes_out_as_it_is(length: int, tmp_path: Pat
 
 def test_customer_ref_beyond_the_buffer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match="customer_ref is too long"):
-        write_delivery(delivery([Wanted(point(1), 5, "z" * 200_000)]), tmp_path)
+        write_delivery(delivery([Wanted(point(1), 5, "z" * 300_000)]), tmp_path)
 
 
 def test_withdrawn_row_goes_out_as_missing_with_its_reason(tmp_path: Path) -> None:
