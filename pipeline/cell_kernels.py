@@ -243,12 +243,18 @@ def put_event(out: Timeline, count: int, position: int, step: int, owner: int, q
 @kernel
 def add_total(totals: Totals, owner: int, group: int, area: int, quality: int, energy: int) -> None:
     """Count one cell's final state."""
-    available = 1 if quality <= SPIKE else 0
-    for table, index in ((totals.retailer, owner), (totals.bg, group), (totals.area, area)):
-        table[index, EXPECTED] += 1
-        table[index, AVAILABLE] += available
-        if available:
-            table[index, ENERGY] += energy
+    add_row(totals.retailer, owner, quality, energy)
+    add_row(totals.bg, group, quality, energy)
+    add_row(totals.area, area, quality, energy)
+
+
+@kernel
+def add_row(table: NDArray[np.int64], index: int, quality: int, energy: int) -> None:
+    """Count one cell in a row of totals."""
+    table[index, EXPECTED] += 1
+    if quality <= SPIKE:
+        table[index, AVAILABLE] += 1
+        table[index, ENERGY] += energy
 
 
 @kernel

@@ -3,6 +3,7 @@
 
 import logging
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class WriteReports(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Name the file."""
         self._target = target
 
-    def process(self, element: tuple[None, list[Any]]) -> list[None]:
+    def process(self, element: tuple[None, Iterable[Any]]) -> list[None]:
         """Write all reports as one file."""
         Path(self._target).write_bytes(pickle.dumps(list(element[1]), protocol=5))
         return []

@@ -9,7 +9,7 @@ import typer
 
 from koma.clock import WallClock
 from koma.errors import KomaError, SettingError
-from koma.output import emit, fail, note, table
+from koma.output import emit, fail, note, progress, table
 from koma.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Turn hand-over files into delivery files.")
@@ -51,7 +51,8 @@ def run(
                 emit(finished.summary())
             return
         wall_ms = WallClock().now_ms() if clock == "wall" else None
-        finished = run_once(open_home(settings.home), settings, wall_ms=wall_ms, accept_clock=accept_clock)
+        with progress("taking in and issuing", None):
+            finished = run_once(open_home(settings.home), settings, wall_ms=wall_ms, accept_clock=accept_clock)
         summary = finished.summary()
         for waiting in finished.taken.waiting:
             note(f"koma: {waiting['file']} row {waiting['row']} stays in landing: {waiting['detail']}")
