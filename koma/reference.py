@@ -107,7 +107,7 @@ def settings_page() -> str:
         "|---|---|---|",
     ]
     for each in setting_fields():
-        default = ",".join(map(str, each.default)) if isinstance(each.default, tuple) else str(each.default or "")
+        default = str(each.default or "")
         shown = f"`{default}`" if default else "empty"
         lines.append(f"| `{variable(each.name)}` | {shown} | {each.metadata['help']} |")
     return "\n".join(lines) + "\n"

@@ -21,7 +21,6 @@ from koma.slots import MS_PER_SLOT, format_jst, parse_jst, slot_at_ms
 PREFIX = "KOMA_"
 FILE_NAME = "koma.toml"
 HOME_DEFAULT = Path("var/koma")
-_GRID = limits.ISSUE_GRID_MINUTES
 
 Parser = Callable[[str], object]
 
@@ -44,30 +43,6 @@ def _one_of(*choices: str) -> Parser:
         return text
 
     return parse
-
-
-def _grid_minutes(text: str) -> tuple[int, ...]:
-    values = tuple(int(part) for part in text.split(",") if part.strip())
-    if any(value <= 0 or value % _GRID for value in values) or list(values) != sorted(set(values)):
-        message = f"ascending multiples of {_GRID} minutes are needed, with commas between"
-        raise ValueError(message)
-    return values
-
-
-def _grid_minute(text: str) -> int:
-    value = _whole(_GRID, 24 * 60)(text)
-    if value % _GRID:
-        message = f"a multiple of {_GRID} minutes is needed"
-        raise ValueError(message)
-    return value
-
-
-def _grid_time(text: str) -> str:
-    hour, _, minute = text.partition(":")
-    if not (len(text) == len("06:15") and 0 <= int(hour) <= 23 and 0 <= int(minute) <= 59 and int(minute) % _GRID == 0):
-        message = f"a time of day such as 06:15, on a multiple of {_GRID} minutes, is needed"
-        raise ValueError(message)
-    return text
 
 
 def _base_url(text: str) -> str:
@@ -123,20 +98,7 @@ class Settings:
     )
     cap_factor: int = _setting(4, _whole(1, 1000), "Energy above this times contract power is a spike.")
     cap_kw_default: int = _setting(100, _whole(1, 1_000_000), "Contract power of a point that has none, in kW.")
-    split_minutes: tuple[int, ...] = _setting(
-        (10, 20, 30), _grid_minutes, "Instants after the slot's end at which what is ready goes out."
-    )
-    closing_minutes: int = _setting(
-        45, _grid_minute, "Instant after the slot's end that also issues the rest as missing."
-    )
-    revision_minutes: tuple[int, ...] = _setting(
-        (30, 60, 120, 240, 480, 1440, 2880), _grid_minutes, "Instants of revision, counted from the closing."
-    )
-    daily_time: str = _setting("06:15", _grid_time, "Time of day, JST, of daily files and later revisions.")
-    deliveries_days: int = _setting(45, _whole(1, 4000), "Days that delivery files are kept, and revised daily.")
-    history_months: int = _setting(
-        limits.HISTORY_MONTHS, _whole(1, 120), "Months that a slot's energy is kept and revised."
-    )
+    deliveries_days: int = _setting(45, _whole(1, 4000), "Days that delivery files are kept.")
     first_slot: int | None = _setting(
         None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
     )
@@ -199,13 +161,7 @@ def load_settings(
         each.name: _parsed(each, *texts[each.name]) for each in setting_fields() if each.name in texts
     }
     given["home"] = (cwd / given.get("home", HOME_DEFAULT)).absolute()
-    settings = Settings(**given)
-    if settings.split_minutes and settings.split_minutes[-1] >= settings.closing_minutes:
-        raise SettingError(
-            f"{variable('closing_minutes')} is {settings.closing_minutes}",
-            hint=f"The closing comes after every split, the last of which is at {settings.split_minutes[-1]}",
-        )
-    return settings
+    return Settings(**given)
 
 
 def _read_file(file: Path) -> dict[str, str]:
@@ -222,13 +178,7 @@ def _read_file(file: Path) -> dict[str, str]:
             near = get_close_matches(name, known, n=1)
             message = f"{file} holds the unknown setting {name!r}"
             raise SettingError(message, hint=f"Did you mean {near[0]}?" if near else "")
-    return {name: _as_text(value) for name, value in content.items()}
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, list):
-        return ",".join(str(each) for each in value)
-    return str(value)
+    return {name: str(value) for name, value in content.items()}
 
 
 def _parsed(setting: Field[Any], text: str, where: str) -> object:

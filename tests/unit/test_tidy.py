@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from koma.settings import setting_fields
+
 ROOT = Path(__file__).parent.parent.parent
 LOCK = "requirements.lock"
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
@@ -124,6 +126,17 @@ def test_every_file_keeps_the_rule(rule: Rule) -> None:
         for complaint in rule(name, file.read_text(encoding="utf-8"))
     ]
     assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_every_setting_decides_something() -> None:
+    read = {
+        node.attr
+        for package in ("pipeline", "switching", "gateway", "market")
+        for file in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    assert [each.name for each in setting_fields() if each.name not in read] == []
 
 
 def test_modules_are_named_by_what_they_hold() -> None:

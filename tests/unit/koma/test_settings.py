@@ -13,16 +13,9 @@ def test_without_anything_the_defaults_hold_and_the_home_lies_in_the_working_dir
 
 
 def test_the_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
-    (tmp_path / "koma.toml").write_text(
-        'watch_delay_s = 30\nworkers = 4\nsplit_minutes = [5, 15]\nclock = "received"\n'
-    )
+    (tmp_path / "koma.toml").write_text('watch_delay_s = 30\nworkers = 4\nclock = "received"\n')
     settings = load_settings({"KOMA_WORKERS": "3"}, tmp_path)
-    assert (settings.watch_delay_s, settings.workers, settings.split_minutes, settings.clock) == (
-        30,
-        3,
-        (5, 15),
-        "received",
-    )
+    assert (settings.watch_delay_s, settings.workers, settings.clock) == (30, 3, "received")
 
 
 def test_home_comes_from_the_command_then_the_environment_then_the_file(tmp_path: Path) -> None:
@@ -56,12 +49,6 @@ def test_the_first_slot_is_named_by_its_start(tmp_path: Path) -> None:
         ("KOMA_CLOCK", "sundial"),
         ("KOMA_STAMP_TOLERANCE_S", "900"),
         ("KOMA_ROWS_PER_FILE", "100001"),
-        ("KOMA_SPLIT_MINUTES", "10,12"),
-        ("KOMA_SPLIT_MINUTES", "20,10"),
-        ("KOMA_CLOSING_MINUTES", "47"),
-        ("KOMA_DAILY_TIME", "6:15"),
-        ("KOMA_DAILY_TIME", "06:17"),
-        ("KOMA_DAILY_TIME", "later"),
         ("KOMA_FIRST_SLOT", "2026-10-07T00:10"),
         ("KOMA_FIRST_SLOT", "soon"),
         ("KOMA_GATEWAY_URL", "localhost:8443"),
@@ -72,11 +59,6 @@ def test_the_first_slot_is_named_by_its_start(tmp_path: Path) -> None:
 def test_a_value_out_of_range_is_refused_by_the_variable_s_name(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(SettingError, match=name):
         load_settings({name: text}, tmp_path)
-
-
-def test_splits_come_before_the_closing(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="KOMA_CLOSING_MINUTES"):
-        load_settings({"KOMA_CLOSING_MINUTES": "20"}, tmp_path)
 
 
 def test_a_misspelt_name_in_the_file_is_refused_with_the_near_one(tmp_path: Path) -> None:
@@ -101,6 +83,6 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_every_default_passes_its_own_check(tmp_path: Path) -> None:
     """Written out as a text and read back, each default is itself."""
     for each in setting_fields():
-        text = ",".join(map(str, each.default)) if isinstance(each.default, tuple) else str(each.default or "")
+        text = str(each.default or "")
         assert each.metadata["parse"](text) == each.default, each.name
     load_settings({}, tmp_path)
