@@ -9,25 +9,39 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from koma.limits import NO_DATA, NO_READ
+from pipeline.handover.column_kernels import id_reason
+from pipeline.handover.reasons import NO_REASON
 from pipeline.jit import kernel
 from pipeline.telegram.kernels import (
-    CLASS_FILTERED,
+    HEADER_BYTES,
     OK,
     OTHER_CLASS,
     OTHER_SERVICE,
     REGISTER,
-    SERVICE_FILTERED,
+    count_reads,
+    out_of_range,
+    scan_frame,
+    series_at,
+)
+from pipeline.telegram.memory_kernels import (
     be16,
     be32,
-    count_reads,
-    emit_frame,
-    scan_frame,
+    be64,
+    byte_at,
+    le64,
+    put_word32,
+    put_word64,
+    word32_at,
+    word64_at,
 )
 from pipeline.telegram.time_kernels import FIRST_MS, LAST_MS
 
 LENGTH_BYTES: Final = 2
 HEAD_BYTES: Final = 24
 """Meter id and received_at."""
+ID_AT: Final = LENGTH_BYTES
+RECEIVED_AT_AT: Final = ID_AT + 16
 FRAME_AT: Final = LENGTH_BYTES + HEAD_BYTES
 
 RECORD: Final = 0
@@ -37,61 +51,69 @@ TAIL: Final = 32
 METER_ID: Final = 33
 RECEIVED_AT: Final = 34
 
+PROPERTY_FILTERED: Final = 0
+NOT_SET_FILTERED: Final = 1
+SERVICE_FILTERED: Final = 2
+CLASS_FILTERED: Final = 3
+NO_DATA_COUNTED: Final = 4
+COUNTERS: Final = 5
+
+REFUSED_PLACE: Final = 0
+REFUSED_END: Final = 1
+REFUSED_WHERE: Final = 2
+REFUSED_STATUS: Final = 3
+REFUSED_READS: Final = 4
+REFUSED_COLUMNS: Final = 5
+
+ABSENT: Final = -1
+"""Register of the other direction than a property's own; `NO_READ` once cut to 32 bits."""
 OVERFLOW: Final = -1
 """Returned in place of the rows: the file holds more than was counted."""
 
 
 @kernel
-def next_record(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
-    """Kind of what starts at a byte offset, and where it ends. A run of zero lengths is one thing: padding."""
-    size = data.size
-    if at + LENGTH_BYTES > size:
-        return TAIL, size
-    length = be16(data, at)
+def next_record(at: int, end: int) -> tuple[int, int]:
+    """Kind of what starts at an address, and where it ends. A run of zero lengths is one thing: padding."""
+    if at + LENGTH_BYTES > end:
+        return TAIL, end
+    length = be16(at)
     if length == 0:
-        while at + LENGTH_BYTES <= size and be16(data, at) == 0:
+        while at + LENGTH_BYTES <= end and be16(at) == 0:
             at += LENGTH_BYTES
         return ZEROS, at
-    end = at + LENGTH_BYTES + length
-    if end > size:
-        return TAIL, size
-    return SHORT_RECORD if length < HEAD_BYTES else RECORD, end
+    if at + LENGTH_BYTES + length > end:
+        return TAIL, end
+    return SHORT_RECORD if length < HEAD_BYTES else RECORD, at + LENGTH_BYTES + length
 
 
 @kernel
-def meter_id_ok(data: NDArray[np.uint8], at: int) -> bool:
+def meter_id_ok(at: int) -> bool:
     """Tell whether 16 bytes are a meter id: printable ASCII, blanks inside only, then NULs only."""
+    low, high = le64(at), le64(at + 8)
+    length = word_length(low) if high == np.uint64(0) else 8 + word_length(high)
+    return length > 0 and id_reason(low, high, length) == NO_REASON
+
+
+@kernel
+def word_length(word: np.uint64) -> int:
+    """Bytes of a little-endian word up to the last that is not NUL."""
     length = 0
-    while length < 16 and data[at + length] != 0:
-        if data[at + length] < 0x20 or data[at + length] > 0x7E:
-            return False
+    while word != np.uint64(0):
+        word >>= np.uint64(8)
         length += 1
-    for index in range(length, 16):
-        if data[at + index] != 0:
-            return False
-    return length > 0 and data[at] != 0x20 and data[at + length - 1] != 0x20
+    return length
 
 
 @kernel
-def le64(data: NDArray[np.uint8], at: int) -> np.uint64:
-    """Little-endian u64 at a byte offset."""
-    word = np.uint64(0)
-    for index in range(8):
-        word |= np.uint64(data[at + index]) << np.uint64(8 * index)
-    return word
-
-
-@kernel
-def judge_record(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int, int, int, int]:
+def judge_record(at: int, end: int) -> tuple[int, int, int, int]:
     """Judge a record as `scan_frame` its frame, which comes first; then its meter id and received_at."""
-    status, where, rows, bad, base = scan_frame(data, at + FRAME_AT, end)
+    status, where, rows, bad = scan_frame(at + FRAME_AT, end)
     if status == OK:
-        received = (be32(data, at + 18) << 32) | be32(data, at + 22)
-        if not meter_id_ok(data, at + LENGTH_BYTES):
-            status, where = METER_ID, at + LENGTH_BYTES
-        elif received < FIRST_MS or received > LAST_MS:
-            status, where = RECEIVED_AT, at + 18
-    return status, where, rows, bad, base
+        if not meter_id_ok(at + ID_AT):
+            status, where = METER_ID, at + ID_AT
+        elif be64(at + RECEIVED_AT_AT) < FIRST_MS or be64(at + RECEIVED_AT_AT) > LAST_MS:
+            status, where = RECEIVED_AT, at + RECEIVED_AT_AT
+    return status, where, rows, bad
 
 
 @kernel
@@ -100,22 +122,100 @@ def count_records(data: NDArray[np.uint8], first: int, rows_max: int) -> tuple[i
 
     Returns where they end, and how many rows and refusals they make at most; at least one record is taken.
     """
-    at, rows, refused = first, 0, 0
-    while at < data.size:
-        kind, end = next_record(data, at)
+    origin = data.ctypes.data
+    at, size, rows, refused = origin + first, origin + data.size, 0, 0
+    while at < size:
+        kind, end = next_record(at, size)
         more, more_refused = 0, 1
         if kind == RECORD:
-            status, _, more, bad, _ = judge_record(data, at, end)
+            status, _, more, bad = judge_record(at, end)
             if status == OK:
                 more_refused = bad
             else:
                 more, more_refused = 0, 0 if status in (OTHER_CLASS, OTHER_SERVICE) else 1
-        if at > first and rows + refused + more + more_refused > rows_max:
+        if at > origin + first and rows + refused + more + more_refused > rows_max:
             break
         rows += more
         refused += more_refused
         at = end
-    return at, rows, refused
+    return at - origin, rows, refused
+
+
+@kernel
+def put_series(
+    series: tuple[int, int, int, int, int],
+    epc: int,
+    ea_row: int,
+    row: int,
+    stamps: int,
+    imports: int,
+    exports: int,
+    refusal: int,
+) -> tuple[int, int, int]:
+    """Write the rows of a property from `row` on; columns are known by their addresses.
+
+    An EB with the stamp of the EA in `ea_row` goes into its row. A register out of range makes a refusal instead of a
+    row, from the address `refusal` on. Returns the rows there are now, the address behind the refusals, and how many
+    no-data values the rows hold.
+    """
+    count, stamp, step, at, width = series
+    no_data = 0
+    for _ in range(count):
+        forward, reverse = be32(at), ABSENT
+        if width == 2:
+            reverse = be32(at + 4)
+        elif epc in (0xEB, 0xE4):
+            forward, reverse = ABSENT, forward
+        if out_of_range(forward) or out_of_range(reverse):
+            put_word64(refusal + 8 * REFUSED_WHERE, at)
+            put_word64(refusal + 8 * REFUSED_READS, width)
+            refusal += 8 * REFUSED_COLUMNS
+        else:
+            no_data += (1 if forward == NO_DATA else 0) + (1 if reverse == NO_DATA else 0)
+            into = ea_row if epc == 0xEB else -1
+            if into >= 0 and word64_at(stamps + 8 * into) == stamp and word32_at(exports + 4 * into) == NO_READ:
+                put_word32(exports + 4 * into, reverse)
+            else:
+                # -1, the absent register, is NO_READ in 32 bits
+                put_word64(stamps + 8 * row, stamp)
+                put_word32(imports + 4 * row, forward)
+                put_word32(exports + 4 * row, reverse)
+                row += 1
+        stamp += step
+        at += 4 * width
+    return row, refusal, no_data
+
+
+@kernel
+def put_record(
+    at: int, row: int, keys: int, stamps: int, received_ms: int, imports: int, exports: int, refusal: int
+) -> tuple[int, int, int, int, int]:
+    """Write the rows of a good record from `row` on; columns are known by their addresses.
+
+    Returns what `put_series` returns, and how many properties are not ours and are not set.
+    """
+    frame, first, ea_row = at + FRAME_AT, row, -1
+    low, high, received = word64_at(at + ID_AT), word64_at(at + ID_AT + 8), be64(at + RECEIVED_AT_AT)
+    no_data, others, not_set = 0, 0, 0
+    at = frame + HEADER_BYTES
+    for _ in range(byte_at(frame + HEADER_BYTES - 1)):
+        epc = byte_at(at)
+        series = series_at(at, frame, received)
+        before = row
+        if series[0] == 0:
+            others += 0 if epc in (0xE2, 0xE4, 0xEC) else 1
+            not_set += 1 if epc in (0xE2, 0xE4, 0xEC) else 0
+        else:
+            row, refusal, more = put_series(series, epc, ea_row, row, stamps, imports, exports, refusal)
+            no_data += more
+        if epc == 0xEA and row > before:
+            ea_row = before
+        at += 2 + byte_at(at + 1)
+    for index in range(first, row):
+        put_word64(keys + 16 * index, low)
+        put_word64(keys + 16 * index + 8, high)
+        put_word64(received_ms + 8 * index, received)
+    return row, refusal, no_data, others, not_set
 
 
 @kernel
@@ -129,49 +229,47 @@ def decode_records(
     imports: NDArray[np.uint32],
     exports: NDArray[np.uint32],
     places: NDArray[np.int64],
-    refused_place: NDArray[np.int64],
-    refused_end: NDArray[np.int64],
-    refused_status: NDArray[np.uint8],
-    refused_at: NDArray[np.int64],
-    refused_reads: NDArray[np.int64],
+    refusals: NDArray[np.int64],
     counters: NDArray[np.int64],
 ) -> tuple[int, int]:
     """Write the rows and refusals of the records in `[first, last)`, as `count_records` counted them.
 
-    Returns how many there are; `OVERFLOW` for the rows if the bytes are not those that were counted.
+    `refusals` (n, 5) gets place, end, offset of what is wrong, status and reads. Returns how many there are; `OVERFLOW`
+    for the rows if the bytes are not those that were counted.
     """
-    at, row, refused = first, 0, 0
-    while at < last:
-        kind, end = next_record(data, at)
-        status, where, rows, bad, base = kind, at, 0, 1, 0
+    origin, keys_at, stamps_at = data.ctypes.data, keys.ctypes.data, stamps.ctypes.data
+    received_at, imports_at, exports_at = received_ms.ctypes.data, imports.ctypes.data, exports.ctypes.data
+    refusals_at, row_bytes = refusals.ctypes.data, 8 * REFUSED_COLUMNS
+    at, row, refused = origin + first, 0, 0
+    while at < origin + last:
+        kind, end = next_record(at, origin + data.size)
+        status, where, rows, bad = kind, at, 0, 1
         if kind == RECORD:
-            status, where, rows, bad, base = judge_record(data, at, end)
-        if status == OTHER_CLASS:
-            counters[CLASS_FILTERED] += 1
-        elif status == OTHER_SERVICE:
-            counters[SERVICE_FILTERED] += 1
+            status, where, rows, bad = judge_record(at, end)
+        old_row, old_refused = row, refused
+        if status in (OTHER_CLASS, OTHER_SERVICE):
+            counters[CLASS_FILTERED if status == OTHER_CLASS else SERVICE_FILTERED] += 1
+        elif row + rows > stamps.size or refused + max(bad, 0 if status == OK else 1) > refusals.shape[0]:
+            return OVERFLOW, refused
         elif status == OK:
-            if row + rows > stamps.size or refused + bad > refused_place.size:
-                return OVERFLOW, refused
-            old_row, old_refused = row, refused
-            row, refused = emit_frame(
-                data, at + FRAME_AT, base, row, stamps, imports, exports, refused, refused_reads, refused_at, counters
+            status = REGISTER
+            row, refusal, no_data, others, not_set = put_record(
+                at, row, keys_at, stamps_at, received_at, imports_at, exports_at, refusals_at + row_bytes * refused
             )
-            for index in range(old_row, row):
-                keys[index, 0] = le64(data, at + LENGTH_BYTES)
-                keys[index, 1] = le64(data, at + LENGTH_BYTES + 8)
-                received_ms[index] = (be32(data, at + 18) << 32) | be32(data, at + 22)
-                places[index] = at
-            for index in range(old_refused, refused):
-                refused_place[index], refused_end[index], refused_status[index] = at, end, REGISTER
+            refused = (refusal - refusals_at) // row_bytes
+            counters[NO_DATA_COUNTED] += no_data
+            counters[PROPERTY_FILTERED] += others
+            counters[NOT_SET_FILTERED] += not_set
         else:
-            if refused >= refused_place.size:
-                return OVERFLOW, refused
-            refused_place[refused], refused_end[refused], refused_status[refused] = at, end, status
-            refused_at[refused] = where
-            refused_reads[refused] = 1
-            if status in (METER_ID, RECEIVED_AT):
-                refused_reads[refused] = max(1, count_reads(data, at + FRAME_AT))
+            own = status in (METER_ID, RECEIVED_AT)
+            refusals[refused, REFUSED_WHERE] = where
+            refusals[refused, REFUSED_READS] = max(1, count_reads(at + FRAME_AT)) if own else 1
             refused += 1
+        for index in range(old_row, row):
+            places[index] = at - origin
+        for index in range(old_refused, refused):
+            refusals[index, REFUSED_PLACE], refusals[index, REFUSED_END] = at - origin, end - origin
+            refusals[index, REFUSED_WHERE] -= at
+            refusals[index, REFUSED_STATUS] = status
         at = end
     return row, refused

@@ -16,10 +16,10 @@ from pipeline.handover.telegram_kernels import FRAME_AT, count_records, decode_r
 from pipeline.telegram import kernels as frames
 
 FILTERED: Final = {
-    frames.PROPERTY_FILTERED: "property",
-    frames.NOT_SET_FILTERED: "not_set",
-    frames.SERVICE_FILTERED: "esv",
-    frames.CLASS_FILTERED: "class",
+    records.PROPERTY_FILTERED: "property",
+    records.NOT_SET_FILTERED: "not_set",
+    records.SERVICE_FILTERED: "esv",
+    records.CLASS_FILTERED: "class",
 }
 """Names of what is counted as filtered."""
 
@@ -77,19 +77,17 @@ def decode_echonet(chunk: Chunk) -> Decoded:
     keys = np.empty((rows, 2), np.uint64)
     stamps, received, place = (np.empty(rows, np.int64) for _ in range(3))
     imports, exports = (np.empty(rows, np.uint32) for _ in range(2))
-    refused = np.empty((4, refusals), np.int64)
-    status = np.empty(refusals, np.uint8)
-    counters = np.zeros(frames.COUNTERS, np.int64)
+    refused = np.empty((refusals, records.REFUSED_COLUMNS), np.int64)
+    counters = np.zeros(records.COUNTERS, np.int64)
     row, bad = decode_records(
-        data, chunk.start, end, keys, stamps, received, imports, exports, place, refused[0], refused[1], status,
-        refused[2], refused[3], counters,
-    )  # fmt: skip
+        data, chunk.start, end, keys, stamps, received, imports, exports, place, refused, counters
+    )
     if row == records.OVERFLOW:
         raise damaged(chunk.source, f"its records from byte {chunk.start} on are not those that were counted")
     batch = ReadBatch(chunk.source, keys[:row], stamps[:row], received[:row], imports[:row], exports[:row], place[:row])
     filtered = {name: int(counters[index]) for index, name in FILTERED.items() if counters[index]}
-    rejected = _reject(data, refused[:, :bad], status[:bad], chunk.source)
-    return Decoded(batch, rejected, filtered, int(counters[frames.NO_DATA_COUNTED]), ())
+    rejected = _reject(data, refused[:bad], chunk.source)
+    return Decoded(batch, rejected, filtered, int(counters[records.NO_DATA_COUNTED]), ())
 
 
 def _bytes(path: Path) -> NDArray[np.uint8]:
@@ -105,16 +103,14 @@ def _bytes(path: Path) -> NDArray[np.uint8]:
     return data
 
 
-def _reject(
-    data: NDArray[np.uint8], refused: NDArray[np.int64], status: NDArray[np.uint8], source: str
-) -> tuple[Rejected, ...]:
+def _reject(data: NDArray[np.uint8], refused: NDArray[np.int64], source: str) -> tuple[Rejected, ...]:
     rejected = []
-    for (place, end, where, reads), reason in zip(refused.T.tolist(), status.tolist(), strict=True):
-        if reason in _FRAME_REASONS:
-            code, detail = "frame", f"{_FRAME_REASONS[reason]} (byte {where - place - FRAME_AT} of the frame)"
+    for place, end, where, status, reads in refused.tolist():
+        if status in _FRAME_REASONS:
+            code, detail = "frame", f"{_FRAME_REASONS[status]} (byte {where - FRAME_AT} of the frame)"
         else:
-            code, detail = _RECORD_REASONS[reason]
-            detail = f"{detail} (byte {where - place} of the record)"
+            code, detail = _RECORD_REASONS[status]
+            detail = f"{detail} (byte {where} of the record)"
         raw = data[place : min(end, place + FRAME_BYTES_MAX + 2)].tobytes()
         rejected.append(Rejected(source, place, code, detail, raw, reads))
     return tuple(rejected)

@@ -27,7 +27,7 @@ from pipeline.handover.reasons import (
     RECEIVED_AT_NULL,
 )
 from pipeline.jit import kernel
-from pipeline.telegram.kernels import byte_at
+from pipeline.telegram.memory_kernels import byte_at
 from pipeline.telegram.time_kernels import JST_MS, MS_PER_MINUTE, NO_TIME, civil_ms
 
 LINE_FEED: Final = 0x0A
@@ -68,69 +68,76 @@ def count_lines(data: NDArray[np.uint8], at: int, lines_max: int) -> tuple[int, 
 
 
 @kernel
-def digits(data: NDArray[np.uint8], at: int, end: int, count: int) -> int:
+def digits(at: int, end: int, count: int) -> int:
     """Read a number of exactly `count` digits; -1 where there are not so many."""
     if at + count > end:
         return -1
     number = 0
     for index in range(at, at + count):
-        if data[index] < ZERO or data[index] > NINE:
+        if byte_at(index) < ZERO or byte_at(index) > NINE:
             return -1
-        number = number * 10 + (byte_at(data, index) - ZERO)
+        number = number * 10 + (byte_at(index) - ZERO)
     return number
 
 
 @kernel
-def offset_minutes(data: NDArray[np.uint8], at: int, end: int, naive: int) -> int:
+def offset_minutes(at: int, end: int, naive: int) -> int:
     """Minutes that a zone (nothing, Z, +09, +0900, +09:00) is ahead of UTC; -1441 where it is none."""
     if at == end:
         return naive
-    if at + 1 == end and data[at] & CAPITAL == LETTER_Z:
+    if at + 1 == end and byte_at(at) & CAPITAL == LETTER_Z:
         return 0
-    sign = 1 if data[at] == PLUS else -1
-    hours = digits(data, at + 1, end, 2)
-    minutes_at = at + 4 if at + 3 < end and data[at + 3] == COLON else at + 3
-    minutes = 0 if at + 3 == end else digits(data, minutes_at, end, 2)
+    sign = 1 if byte_at(at) == PLUS else -1
+    hours = digits(at + 1, end, 2)
+    minutes_at = at + 4 if at + 3 < end and byte_at(at + 3) == COLON else at + 3
+    minutes = 0 if at + 3 == end else digits(minutes_at, end, 2)
     whole = at + 3 == end or minutes_at + 2 == end
-    if (data[at] != PLUS and data[at] != MINUS) or not whole or hours < 0 or hours > 23 or minutes < 0 or minutes > 59:
+    if (
+        (byte_at(at) != PLUS and byte_at(at) != MINUS)
+        or not whole
+        or hours < 0
+        or hours > 23
+        or minutes < 0
+        or minutes > 59
+    ):
         return -1441
     return sign * (hours * 60 + minutes)
 
 
 @kernel
-def parse_time(data: NDArray[np.uint8], at: int, end: int, naive: int) -> int:
+def parse_time(at: int, end: int, naive: int) -> int:
     """UTC ms of an ISO 8601 text, parts of a millisecond cut off; `NO_TIME` where it is none.
 
     A date, or a date and a time with T or a blank between, to the minute, second or any part of it; without zone it is
     `naive` minutes ahead of UTC.
     """
-    year, month, day = digits(data, at, end, 4), digits(data, at + 5, end, 2), digits(data, at + 8, end, 2)
-    if year < 0 or month < 0 or day < 0 or data[at + 4] != MINUS or data[at + 7] != MINUS:
+    year, month, day = digits(at, end, 4), digits(at + 5, end, 2), digits(at + 8, end, 2)
+    if year < 0 or month < 0 or day < 0 or byte_at(at + 4) != MINUS or byte_at(at + 7) != MINUS:
         return NO_TIME
     hour, minute, second, ms = 0, 0, 0, 0
     at += 10
     if at < end:
-        if data[at] & CAPITAL != LETTER_T and data[at] != BLANK:
+        if byte_at(at) & CAPITAL != LETTER_T and byte_at(at) != BLANK:
             return NO_TIME
-        hour, minute = digits(data, at + 1, end, 2), digits(data, at + 4, end, 2)
-        if hour < 0 or minute < 0 or data[at + 3] != COLON:
+        hour, minute = digits(at + 1, end, 2), digits(at + 4, end, 2)
+        if hour < 0 or minute < 0 or byte_at(at + 3) != COLON:
             return NO_TIME
         at += 6
-        if at < end and data[at] == COLON:
-            second = digits(data, at + 1, end, 2)
+        if at < end and byte_at(at) == COLON:
+            second = digits(at + 1, end, 2)
             at += 3
-            if second >= 0 and at < end and data[at] == POINT:
+            if second >= 0 and at < end and byte_at(at) == POINT:
                 at += 1
                 weight, first = 100, at
-                while at < end and ZERO <= data[at] <= NINE:
-                    ms += weight * (byte_at(data, at) - ZERO)
+                while at < end and ZERO <= byte_at(at) <= NINE:
+                    ms += weight * (byte_at(at) - ZERO)
                     weight //= 10
                     at += 1
                 if at == first:
                     return NO_TIME
-        if at + 1 < end and data[at] == BLANK:
+        if at + 1 < end and byte_at(at) == BLANK:
             at += 1
-    zone = offset_minutes(data, at, end, naive) if second >= 0 else -1441
+    zone = offset_minutes(at, end, naive) if second >= 0 else -1441
     local = civil_ms(year, month, day, hour, minute, second)
     if zone == -1441 or local == NO_TIME:
         return NO_TIME
@@ -138,30 +145,30 @@ def parse_time(data: NDArray[np.uint8], at: int, end: int, naive: int) -> int:
 
 
 @kernel
-def is_null_word(data: NDArray[np.uint8], at: int) -> bool:
+def is_null_word(at: int) -> bool:
     """Tell whether four letters are `null`, in small letters or capitals."""
-    first = data[at] & CAPITAL == 0x4E and data[at + 1] & CAPITAL == 0x55
-    return bool(first and data[at + 2] & CAPITAL == 0x4C and data[at + 3] & CAPITAL == 0x4C)
+    first = byte_at(at) & CAPITAL == 0x4E and byte_at(at + 1) & CAPITAL == 0x55
+    return bool(first and byte_at(at + 2) & CAPITAL == 0x4C and byte_at(at + 3) & CAPITAL == 0x4C)
 
 
 @kernel
-def parse_register(data: NDArray[np.uint8], at: int, end: int) -> int:
+def parse_register(at: int, end: int) -> int:
     """Register of a text: nothing or `null` is `NO_READ`; `NOT_A_NUMBER`, or another number out of range."""
     length = end - at
     if length == 0:
         return NO_READ
-    if length == 4 and is_null_word(data, at):
+    if length == 4 and is_null_word(at):
         return NO_READ
-    negative = data[at] == MINUS
+    negative = byte_at(at) == MINUS
     if negative:
         at += 1
         if at == end:
             return NOT_A_NUMBER
     number = 0
     for index in range(at, end):
-        if data[index] < ZERO or data[index] > NINE:
+        if byte_at(index) < ZERO or byte_at(index) > NINE:
             return NOT_A_NUMBER
-        number = number * 10 + (byte_at(data, index) - ZERO)
+        number = number * 10 + (byte_at(index) - ZERO)
         number = min(number, _BEYOND)
     if number == NO_READ or (negative and number > 0):
         return _BEYOND
@@ -169,35 +176,39 @@ def parse_register(data: NDArray[np.uint8], at: int, end: int) -> int:
 
 
 @kernel
-def split_line(
-    data: NDArray[np.uint8], start: int, end: int, fields: int, layout: NDArray[np.int64], spans: NDArray[np.int64]
-) -> int:
-    """Find our fields in a line: `spans` (5, 3) gets start, end and whether quotes are doubled inside; a reason."""
+def split_line(start: int, end: int, fields: int, layout: NDArray[np.int64], spans: NDArray[np.int64]) -> int:
+    """Find our fields in a line: `spans` (5, 3) gets start, end and whether quotes are doubled inside; a reason.
+
+    Blanks at both ends are no part of times and numbers.
+    """
     at, field = start, 0
     while True:
-        quoted = at < end and data[at] == QUOTE
+        quoted = at < end and byte_at(at) == QUOTE
         first, last, doubled = at, at, 0
         if quoted:
             first = last = at + 1
             while True:
                 if last >= end:
                     return QUOTES
-                if data[last] == QUOTE:
-                    if last + 1 < end and data[last + 1] == QUOTE:
+                if byte_at(last) == QUOTE:
+                    if last + 1 < end and byte_at(last + 1) == QUOTE:
                         doubled = 1
                         last += 1
                     else:
                         break
                 last += 1
             at = last + 1
-            if at < end and data[at] != COMMA:
+            if at < end and byte_at(at) != COMMA:
                 return QUOTES
         else:
-            while at < end and data[at] != COMMA:
+            while at < end and byte_at(at) != COMMA:
                 at += 1
             last = at
         for ours in range(FIELDS):
             if layout[ours] == field:
+                if ours > 0:
+                    first = trim_start(first, last)
+                    last = trim_end(first, last)
                 spans[ours, 0], spans[ours, 1], spans[ours, 2] = first, last, doubled
         field += 1
         if at >= end:
@@ -207,27 +218,36 @@ def split_line(
 
 
 @kernel
-def parse_id(data: NDArray[np.uint8], span: NDArray[np.int64], keys: NDArray[np.uint64]) -> int:
+def parse_id(at: int, end: int, doubled: int) -> tuple[np.uint64, np.uint64, int]:
     """Pack a meter id into two words and judge it."""
-    at, end = span[0], span[1]
-    keys[0] = keys[1] = np.uint64(0)
-    length = 0
-    while at < end:
-        if length == METER_ID_BYTES:
-            return ID_LONG
-        keys[length >> 3] |= np.uint64(data[at]) << np.uint64(8 * (length & 7))
+    low, high, length = np.uint64(0), np.uint64(0), 0
+    while at < end and length <= METER_ID_BYTES:
+        letter = np.uint64(byte_at(at)) << np.uint64(8 * (length & 7))
+        if length < 8:
+            low |= letter
+        elif length < METER_ID_BYTES:
+            high |= letter
         length += 1
-        at += 2 if span[2] == 1 and data[at] == QUOTE else 1
-    return ID_NULL if length == 0 else id_reason(keys[0], keys[1], length)
+        at += 2 if doubled == 1 and byte_at(at) == QUOTE else 1
+    if length == 0:
+        return low, high, ID_NULL
+    return low, high, ID_LONG if length > METER_ID_BYTES else id_reason(low, high, length)
 
 
 @kernel
-def trim(data: NDArray[np.uint8], span: NDArray[np.int64]) -> None:
-    """Take blanks off both ends of a field."""
-    while span[0] < span[1] and data[span[0]] == BLANK:
-        span[0] += 1
-    while span[0] < span[1] and data[span[1] - 1] == BLANK:
-        span[1] -= 1
+def trim_start(at: int, end: int) -> int:
+    """Address of the first byte that is no blank."""
+    while at < end and byte_at(at) == BLANK:
+        at += 1
+    return at
+
+
+@kernel
+def trim_end(at: int, end: int) -> int:
+    """Address behind the last byte that is no blank."""
+    while at < end and byte_at(end - 1) == BLANK:
+        end -= 1
+    return end
 
 
 @kernel
@@ -257,42 +277,38 @@ def parse_lines(
     `refused` (n, 5) gets start, end, line, reason and reads of each row that is none. Returns rows and refusals.
     """
     spans = np.zeros((FIELDS, 3), np.int64)
-    row, bad, line, at = 0, 0, first_line, 0
-    while at < data.size:
+    row, bad, line = 0, 0, first_line
+    origin = data.ctypes.data
+    at, last = origin, origin + data.size
+    while at < last:
         end = at
-        while end < data.size and data[end] != LINE_FEED:
+        while end < last and byte_at(end) != LINE_FEED:
             end += 1
         next_at = end + 1
-        if end > at and data[end - 1] == RETURN:
+        if end > at and byte_at(end - 1) == RETURN:
             end -= 1
         if end > at:
-            spans[:] = 0
-            reason = split_line(data, at, end, fields, layout, spans)
-            reads = 1
+            reason, reads = split_line(at, end, fields, layout, spans), 1
             if reason == NO_REASON:
-                for ours in range(1, FIELDS):
-                    trim(data, spans[ours])
-                reason = parse_id(data, spans[0], keys[row])
-                read_at_ms[row] = parse_time(data, spans[1, 0], spans[1, 1], JST_MS // MS_PER_MINUTE)
-                received_ms[row] = parse_time(data, spans[4, 0], spans[4, 1], 0)
+                keys[row, 0], keys[row, 1], reason = parse_id(spans[0, 0], spans[0, 1], spans[0, 2])
+                read_at_ms[row] = parse_time(spans[1, 0], spans[1, 1], JST_MS // MS_PER_MINUTE)
+                received_ms[row] = parse_time(spans[4, 0], spans[4, 1], 0)
                 if reason == NO_REASON and read_at_ms[row] == NO_TIME:
                     reason = READ_AT_NULL if spans[1, 0] == spans[1, 1] else READ_AT_INVALID
                 if reason == NO_REASON and received_ms[row] == NO_TIME:
                     reason = RECEIVED_AT_NULL if spans[4, 0] == spans[4, 1] else RECEIVED_AT_INVALID
-                forward = parse_register(data, spans[2, 0], spans[2, 1])
-                reverse = parse_register(data, spans[3, 0], spans[3, 1])
+                forward = parse_register(spans[2, 0], spans[2, 1])
+                reverse = parse_register(spans[3, 0], spans[3, 1])
                 if reason == NO_REASON:
                     reason = register_reason(forward, IMPORT_TEXT, IMPORT_RANGE)
                 if reason == NO_REASON:
                     reason = register_reason(reverse, EXPORT_TEXT, EXPORT_RANGE)
                 reads = max(1, (1 if forward != NO_READ else 0) + (1 if reverse != NO_READ else 0))
-                imports[row] = forward
-                exports[row] = reverse
+                imports[row], exports[row], place[row] = forward, reverse, line
             if reason == NO_REASON:
-                place[row] = line
                 row += 1
             else:
-                refused[bad, 0], refused[bad, 1], refused[bad, 2] = at, end, line
+                refused[bad, 0], refused[bad, 1], refused[bad, 2] = at - origin, end - origin, line
                 refused[bad, 3], refused[bad, 4] = reason, reads
                 bad += 1
         line += 1

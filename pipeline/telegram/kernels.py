@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kernels of telegrams: an ECHONET Lite frame of class 0x0288 checked whole, then turned into rows.
 
-A frame counts whole or not at all: `scan_frame` judges it before `emit_frame` writes its first row. The layouts are
-those of ECHONET Lite class 0x0288 (MRA 1.3.1, Release R); all numbers are big-endian.
+A frame counts whole or not at all: `scan_frame` judges it before a row of it is written. The layouts are those of
+ECHONET Lite class 0x0288 (MRA 1.3.1, Release R); all numbers are big-endian. A frame is known by the addresses of its
+first byte and of the byte behind it.
 """
 
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from koma.limits import NO_DATA, NO_READ, REGISTER_MAX
+from koma.limits import NO_DATA, REGISTER_MAX
 from pipeline.jit import kernel
+from pipeline.telegram.memory_kernels import be16, be32, byte_at
 from pipeline.telegram.time_kernels import JST_MS, MS_PER_DAY, MS_PER_MINUTE, NO_TIME, civil_ms
 
 OK: Final = 0
@@ -36,15 +37,6 @@ HISTORY_NOT_SET: Final = 0x00FF
 PAIRS_MAX: Final = 12
 STEP_MS: Final = 30 * MS_PER_MINUTE
 
-PROPERTY_FILTERED: Final = 0
-NOT_SET_FILTERED: Final = 1
-SERVICE_FILTERED: Final = 2
-CLASS_FILTERED: Final = 3
-NO_DATA_COUNTED: Final = 4
-COUNTERS: Final = 5
-
-_NO_DAY: Final = -(2**40)
-_ABSENT: Final = -1
 _PDC: Final = {
     0xD0: 15,
     0xD3: 4,
@@ -65,42 +57,24 @@ _FIXED_PDC: Final = np.array([_PDC.get(epc, 0) for epc in range(256)], np.int64)
 
 
 @kernel
-def byte_at(data: NDArray[np.uint8], at: int) -> int:
-    """Byte at an offset as a signed number, which mixes with others: numba makes a float of u64 and i64."""
-    return np.int64(data[at])  # type: ignore[return-value]
-
-
-@kernel
-def be16(data: NDArray[np.uint8], at: int) -> int:
-    """Big-endian u16 at a byte offset."""
-    return byte_at(data, at) << 8 | byte_at(data, at + 1)
-
-
-@kernel
-def be32(data: NDArray[np.uint8], at: int) -> int:
-    """Big-endian u32 at a byte offset."""
-    return be16(data, at) << 16 | be16(data, at + 2)
-
-
-@kernel
-def stamp_ms(data: NDArray[np.uint8], at: int, second: int) -> int:
-    """UTC ms of year u16, month, day, hour and minute at a byte offset, which are JST; `NO_TIME` where impossible."""
+def stamp_ms(at: int, second: int) -> int:
+    """UTC ms of year u16, month, day, hour and minute at an address, which are JST; `NO_TIME` where impossible."""
     local = civil_ms(
-        be16(data, at),
-        byte_at(data, at + 2),
-        byte_at(data, at + 3),
-        byte_at(data, at + 4),
-        byte_at(data, at + 5),
+        be16(at),
+        byte_at(at + 2),
+        byte_at(at + 3),
+        byte_at(at + 4),
+        byte_at(at + 5),
         second,
     )
     return local if local == NO_TIME else local - JST_MS
 
 
 @kernel
-def date_not_set(data: NDArray[np.uint8], at: int) -> bool:
+def date_not_set(at: int) -> bool:
     """Tell whether a history has no date yet: all of its six bytes are 0xFF."""
-    for index in range(6):  # noqa: SIM110  numba has no generators here
-        if data[at + index] != 0xFF:
+    for index in range(6):
+        if byte_at(at + index) != 0xFF:
             return False
     return True
 
@@ -112,181 +86,153 @@ def out_of_range(register: int) -> bool:
 
 
 @kernel
-def walk_properties(data: NDArray[np.uint8], at: int, end: int) -> tuple[int, int]:
+def walk_properties(at: int, end: int) -> tuple[int, int]:
     """Check that the properties behind their OPC lie inside the frame.
 
-    Returns status, and the offset behind them or of the one that does not fit.
+    Returns status, and the address behind them or of the one that does not fit.
     """
     if at >= end:
         return CUT, at
-    count = byte_at(data, at)
+    count = byte_at(at)
     at += 1
     for _ in range(count):
-        if at + 2 > end or at + 2 + byte_at(data, at + 1) > end:
+        if at + 2 > end or at + 2 + byte_at(at + 1) > end:
             return CUT, at
-        at += 2 + byte_at(data, at + 1)
+        at += 2 + byte_at(at + 1)
     return OK, at
 
 
 @kernel
-def scan_structure(data: NDArray[np.uint8], start: int, end: int) -> tuple[int, int]:
-    """Check what all ECHONET Lite frames have in common: status and offset of what is wrong."""
-    if end - start < HEADER_BYTES:
-        return SHORT_HEADER, end
-    if data[start] != 0x10 or data[start + 1] != 0x81:
-        return BAD_EHD, start + (1 if data[start] == 0x10 else 0)
-    status, behind = walk_properties(data, start + HEADER_BYTES - 1, end)
-    count = byte_at(data, start + HEADER_BYTES - 1)
-    service = byte_at(data, start + 10)
-    if status == OK and service in (0x5E, 0x6E, 0x7E):
+def scan_structure(start: int, end: int) -> tuple[int, int]:
+    """Check that the properties of a frame with a good header fill it: status and address of what is wrong."""
+    status, behind = walk_properties(start + HEADER_BYTES - 1, end)
+    count = byte_at(start + HEADER_BYTES - 1)
+    if status == OK and byte_at(start + 10) in (0x5E, 0x6E, 0x7E):
         # set and get in one frame: two lists
         if behind < end:
-            count += byte_at(data, behind)
-        status, behind = walk_properties(data, behind, end)
+            count += byte_at(behind)
+        status, behind = walk_properties(behind, end)
     if status != OK:
         return status, behind
     if count == 0:
         return NO_PROPERTY, start + HEADER_BYTES - 1
-    if behind != end:
-        return TRAILING, behind
-    return OK, end
+    return (OK, end) if behind == end else (TRAILING, behind)
 
 
 @kernel
-def scan_property(data: NDArray[np.uint8], at: int) -> tuple[int, int, int, int]:
-    """Check a property of class 0x0288 at its EPC: status, offset of what is wrong, rows it makes, bad registers."""
-    epc, pdc = byte_at(data, at), byte_at(data, at + 1)
+def scan_property(at: int) -> tuple[int, int, int, int]:
+    """Check a property of class 0x0288 that is no good EA or EB, at its EPC.
+
+    Returns status, address of what is wrong, rows it makes, and bad registers.
+    """
+    epc, pdc = byte_at(at), byte_at(at + 1)
     edt = at + 2
     if _FIXED_PDC[epc] not in (0, pdc):
         return BAD_PDC, at + 1, 0, 0
     bad = 0
-    if epc in (0xEA, 0xEB):
-        if stamp_ms(data, edt, byte_at(data, edt + 6)) == NO_TIME:
-            return BAD_DATE, edt, 0, 0
-        return OK, at, 1, 1 if out_of_range(be32(data, edt + 7)) else 0
     if epc in (0xE2, 0xE4):
-        day = be16(data, edt)
+        day = be16(edt)
         if day == HISTORY_NOT_SET:
             return OK, at, 0, 0
         if day > HISTORY_DAY_MAX:
             return BAD_DAY, edt, 0, 0
         for index in range(HISTORY_REGISTERS):
-            bad += 1 if out_of_range(be32(data, edt + 2 + 4 * index)) else 0
+            bad += 1 if out_of_range(be32(edt + 2 + 4 * index)) else 0
         return OK, at, HISTORY_REGISTERS, bad
     if epc == 0xEC:
         if pdc < 7:
             return BAD_PDC, at + 1, 0, 0
-        count = byte_at(data, edt + 6)
+        count = byte_at(edt + 6)
         if count < 1 or count > PAIRS_MAX:
             return BAD_COUNT, edt + 6, 0, 0
         if pdc != 7 + 8 * count:
             return BAD_PDC, at + 1, 0, 0
-        if date_not_set(data, edt):
+        if date_not_set(edt):
             return OK, at, 0, 0
-        if stamp_ms(data, edt, 0) == NO_TIME:
+        if stamp_ms(edt, 0) == NO_TIME:
             return BAD_DATE, edt, 0, 0
         for index in range(2 * count):
-            bad += 1 if out_of_range(be32(data, edt + 7 + 4 * index)) else 0
+            bad += 1 if out_of_range(be32(edt + 7 + 4 * index)) else 0
         return OK, at, count, bad
     return OK, at, 0, 0
 
 
 @kernel
-def scan_frame(data: NDArray[np.uint8], start: int, end: int) -> tuple[int, int, int, int, int]:
+def scan_frame(start: int, end: int) -> tuple[int, int, int, int]:
     """Judge the frame in `[start, end)`.
 
-    Returns status, offset of what is wrong, rows at most, rows at most that carry a register out of range, and the JST
-    day (since 1970) of its first EA or EB.
+    Returns status, address of what is wrong, rows at most, and rows at most that carry a register out of range.
     """
-    status, where = scan_structure(data, start, end)
-    if status != OK:
-        return status, where, 0, 0, _NO_DAY
-    if data[start + 4] != 0x02 or data[start + 5] != 0x88:
-        return OTHER_CLASS, start + 4, 0, 0, _NO_DAY
-    if byte_at(data, start + 10) not in (0x72, 0x73, 0x74):
-        return OTHER_SERVICE, start + 10, 0, 0, _NO_DAY
-    rows, bad, base = 0, 0, _NO_DAY
-    at = start + HEADER_BYTES
-    for _ in range(byte_at(data, start + HEADER_BYTES - 1)):
-        status, where, more, more_bad = scan_property(data, at)
+    if end - start < HEADER_BYTES:
+        return SHORT_HEADER, end, 0, 0
+    if byte_at(start) != 0x10 or byte_at(start + 1) != 0x81:
+        return BAD_EHD, start + (1 if byte_at(start) == 0x10 else 0), 0, 0
+    ours = byte_at(start + 4) == 0x02 and byte_at(start + 5) == 0x88
+    if not ours or byte_at(start + 10) not in (0x72, 0x73, 0x74):
+        status, where = scan_structure(start, end)
         if status != OK:
-            return status, where, 0, 0, _NO_DAY
-        if base == _NO_DAY and byte_at(data, at) in (0xEA, 0xEB):
-            base = (stamp_ms(data, at + 2, 0) + JST_MS) // MS_PER_DAY
+            return status, where, 0, 0
+        return (OTHER_SERVICE, start + 10, 0, 0) if ours else (OTHER_CLASS, start + 4, 0, 0)
+    count = byte_at(start + HEADER_BYTES - 1)
+    if count == 0:
+        return NO_PROPERTY, start + HEADER_BYTES - 1, 0, 0
+    rows, bad, at = 0, 0, start + HEADER_BYTES
+    for _ in range(count):
+        if at + 2 > end or at + 2 + byte_at(at + 1) > end:
+            return CUT, at, 0, 0
+        if byte_at(at) in (0xEA, 0xEB) and byte_at(at + 1) == 11:
+            # what nearly all frames are made of, without a call
+            if stamp_ms(at + 2, byte_at(at + 8)) == NO_TIME:
+                return BAD_DATE, at + 2, 0, 0
+            more, more_bad = 1, 1 if out_of_range(be32(at + 9)) else 0
+        else:
+            status, where, more, more_bad = scan_property(at)
+            if status != OK:
+                return status, where, 0, 0
         rows += more
         bad += more_bad
-        at += 2 + byte_at(data, at + 1)
-    return OK, end, rows, bad, base
+        at += 2 + byte_at(at + 1)
+    return (OK, end, rows, bad) if at == end else (TRAILING, at, 0, 0)
 
 
 @kernel
-def emit_frame(
-    data: NDArray[np.uint8],
-    start: int,
-    base: int,
-    row: int,
-    stamps: NDArray[np.int64],
-    imports: NDArray[np.uint32],
-    exports: NDArray[np.uint32],
-    refused: int,
-    refused_reads: NDArray[np.int64],
-    refused_at: NDArray[np.int64],
-    counters: NDArray[np.int64],
-) -> tuple[int, int]:
-    """Write the rows of a frame that `scan_frame` found good, from `row` on, and the reads it refuses.
+def base_day(start: int, received_ms: int) -> int:
+    """JST day since 1970 that the histories of a good frame count back from.
 
-    An EB with the stamp of an EA before it goes into the EA's row. Returns the rows and refusals there are now.
+    That of the first EA or EB in the frame, wherever it stands; else of received_at.
     """
     at = start + HEADER_BYTES
-    ea_row = -1
-    for _ in range(byte_at(data, start + HEADER_BYTES - 1)):
-        epc = byte_at(data, at)
-        edt = at + 2
-        count, first, step, values, width = 0, 0, 0, edt + 2, 1
-        if epc in (0xEA, 0xEB):
-            count, values = 1, edt + 7
-            first = stamp_ms(data, edt, byte_at(data, edt + 6))
-        elif epc in (0xE2, 0xE4):
-            if be16(data, edt) != HISTORY_NOT_SET:
-                count, step = HISTORY_REGISTERS, STEP_MS
-                first = (base - be16(data, edt)) * MS_PER_DAY - JST_MS
-        elif epc == 0xEC and not date_not_set(data, edt):
-            count, step, values, width = byte_at(data, edt + 6), -STEP_MS, edt + 7, 2
-            first = stamp_ms(data, edt, 0)
-        if count == 0:
-            counters[NOT_SET_FILTERED if epc in (0xE2, 0xE4, 0xEC) else PROPERTY_FILTERED] += 1
-        for index in range(count):
-            stamp = first + step * index
-            value = be32(data, values + 4 * width * index)
-            forward, reverse = value, _ABSENT
-            if width == 2:
-                reverse = be32(data, values + 8 * index + 4)
-            elif epc in (0xEB, 0xE4):
-                forward, reverse = _ABSENT, value
-            if out_of_range(forward) or out_of_range(reverse):
-                refused_reads[refused] = 1 if _ABSENT in (forward, reverse) else 2
-                refused_at[refused] = values + 4 * width * index
-                refused += 1
-                continue
-            counters[NO_DATA_COUNTED] += (1 if forward == NO_DATA else 0) + (1 if reverse == NO_DATA else 0)
-            if epc == 0xEB and ea_row >= 0 and stamps[ea_row] == stamp and exports[ea_row] == NO_READ:
-                exports[ea_row] = reverse
-                continue
-            stamps[row] = stamp
-            imports[row] = NO_READ if forward == _ABSENT else forward
-            exports[row] = NO_READ if reverse == _ABSENT else reverse
-            ea_row = row if epc == 0xEA else ea_row
-            row += 1
-        at += 2 + byte_at(data, at + 1)
-    return row, refused
+    for _ in range(byte_at(start + HEADER_BYTES - 1)):
+        if byte_at(at) in (0xEA, 0xEB):
+            return (stamp_ms(at + 2, 0) + JST_MS) // MS_PER_DAY
+        at += 2 + byte_at(at + 1)
+    return (received_ms + JST_MS) // MS_PER_DAY
 
 
 @kernel
-def count_reads(data: NDArray[np.uint8], start: int) -> int:
+def series_at(at: int, start: int, received_ms: int) -> tuple[int, int, int, int, int]:
+    """Registers with a stamp that a property of a good frame carries.
+
+    Returns how many stamps, the first of them (UTC ms), the step to the next, the address of the first register, and
+    the registers a stamp: 1, or 2 for a pair of import and export.
+    """
+    epc, edt = byte_at(at), at + 2
+    if epc in (0xEA, 0xEB):
+        return 1, stamp_ms(edt, byte_at(edt + 6)), 0, edt + 7, 1
+    if epc in (0xE2, 0xE4) and be16(edt) != HISTORY_NOT_SET:
+        first = (base_day(start, received_ms) - be16(edt)) * MS_PER_DAY - JST_MS
+        return HISTORY_REGISTERS, first, STEP_MS, edt + 2, 1
+    if epc == 0xEC and not date_not_set(edt):
+        return byte_at(edt + 6), stamp_ms(edt, 0), -STEP_MS, edt + 7, 2
+    return 0, 0, 0, 0, 0
+
+
+@kernel
+def count_reads(start: int) -> int:
     """Count the registers that a good frame carries with a stamp, no-data values too."""
     at, reads = start + HEADER_BYTES, 0
-    for _ in range(byte_at(data, start + HEADER_BYTES - 1)):
-        _, _, rows, _ = scan_property(data, at)
-        reads += 2 * rows if data[at] == 0xEC else rows
-        at += 2 + byte_at(data, at + 1)
+    for _ in range(byte_at(start + HEADER_BYTES - 1)):
+        stamps, _, _, _, registers = series_at(at, start, 0)
+        reads += stamps * registers
+        at += 2 + byte_at(at + 1)
     return reads
