@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -122,9 +122,10 @@ class MasterStore:
         taken = [_number(each.name) for each in self.quarantine.iterdir()]
         return max(self.current(), *taken, 0) + 1 if taken else self.current() + 1
 
-    def stage_quarantine(self, number: int, lines: str) -> None:
+    def stage_quarantine(self, number: int, lines: Iterable[str]) -> None:
         """Write an import's quarantine file under a name that does not count yet."""
-        (self.quarantine / f".{number:08d}.jsonl").write_text(lines, encoding="utf-8")
+        with (self.quarantine / f".{number:08d}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(lines)
 
     def publish_quarantine(self, number: int) -> Path | None:
         """Let a staged quarantine file count; its path, or None where nothing was staged."""
@@ -151,15 +152,15 @@ class MasterStore:
         """
         folder = self.root / f".v{number:08d}"
         folder.mkdir()
+        arrays = arrays if before else {**empty_arrays(), **arrays}
         for name in ARRAYS:
             old = self.version_folder(before) / f"{name}.npy" if before else None
             new = arrays.get(name)
             if old is not None and (new is None or _same(old, new)):
                 os.link(old, folder / f"{name}.npy")
-            elif new is not None:
-                np.save(folder / f"{name}.npy", new.astype(_TYPES[name], order="C", copy=False))
             else:
-                raise AssertionError(name)
+                assert new is not None, name
+                np.save(folder / f"{name}.npy", new.astype(_TYPES[name], order="C", copy=False))
         text = json.dumps({"layout": _LAYOUT, "version": number, **words}, ensure_ascii=False)
         (folder / "version.json").write_text(text + "\n", encoding="utf-8")
 

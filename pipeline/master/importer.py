@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Importing a folder of master files: read, judge, build the next version, publish it in one step.
+
+A crash at any point leaves the version before. Importing the same files again changes nothing.
+"""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.master.build import build, lay_out, logged, number_codes
+from pipeline.master.judge import DATED_TABLES, Judgement
+from pipeline.master.ledger import Moment
+from pipeline.master.ledger_kernels import NEW, SUPERSEDING
+from pipeline.master.log import read_log, read_texts, write_log
+from pipeline.master.points import PointIndex
+from pipeline.master.report import BAD_ROWS_SHOWN, BadRows, ImportReport, TableCounts, count_codes, count_rows
+from pipeline.master.retailers import judge_retailers
+from pipeline.master.rows import Reading, read_rows
+from pipeline.master.source import find_files
+from pipeline.master.store import MasterStore, open_master
+from pipeline.master.view import MasterView
+
+
+def import_master(
+    home: Path,
+    source: Path,
+    *,
+    now_ms: int | None,
+    first: bool,
+    strict: bool,
+    cap_factor: int = 4,
+    cap_kw_default: int = 100,
+) -> ImportReport:
+    """Import the master files of a folder into a home.
+
+    Args:
+        home: the data directory.
+        source: folder with any of points, meters, supply, retailers, each `.csv` or `.parquet`.
+        now_ms: the home's clock: rows that state no recorded_at, or a later one, count from here. None where nothing
+            was accepted yet: a row then counts from its recorded_at, or since always.
+        first: whether this is the first import into the home: its rows count since always.
+        strict: apply nothing if any row is bad.
+        cap_factor: what a slot may hold at most, as a multiple of contract power times half an hour.
+        cap_kw_default: contract power of points that have none, kW.
+
+    Raises:
+        MasterError: a file cannot be read, lacks a required column, or another import is running; nothing was applied.
+
+    """
+    home = home.absolute()
+    files = find_files(source)
+    store = MasterStore(home)
+    with store.importing():
+        view = open_master(home)
+        reading = Reading(cap_factor, cap_kw_default, {code: number for number, code in enumerate(view.bgs)})
+        rows = {each.table.name: read_rows(each, reading) for each in files}
+        folders = store.logged()
+        judged = Judgement(PointIndex.of(view), rows, Moment(now_ms, first))
+        judged.judge({name: read_log(folders, name) for name in DATED_TABLES if name in rows})
+        status = {name: ledger.status for name, ledger in judged.ledgers.items()}
+        if "retailers" in rows:
+            status["retailers"] = judge_retailers(rows["retailers"], read_log(folders, "retailers"))
+        tables = {name: count_rows(rows[name], status[name]) for name in rows}
+        quarantined = sum(each.quarantined for each in tables.values())
+        bad = BadRows(view, judged)
+        number = store.next_number()
+        quarantine = None
+        applied = not (strict and quarantined) and any(_adds(each) for each in tables.values())
+        if quarantined and not strict:
+            store.stage_quarantine(number, bad.lines(number))
+            quarantine = store.quarantine / f"{number:08d}.jsonl"
+        if applied:
+            _make_version(store, view, judged, reading, status, number)
+        elif quarantine is not None:
+            store.publish_quarantine(number)
+        return ImportReport(
+            version=number if applied else view.version,
+            applied=applied,
+            first=first,
+            strict=strict,
+            tables=tables,
+            codes=count_codes(rows),
+            bad=tuple(islice(bad, BAD_ROWS_SHOWN)) if quarantined else (),
+            quarantine=quarantine,
+            ignored_columns={each.name: each.ignored for each in files if each.ignored},
+        )
+
+
+def _adds(counts: TableCounts) -> bool:
+    return counts.new + counts.superseding + counts.cancelled + counts.older > 0
+
+
+def _make_version(
+    store: MasterStore,
+    view: MasterView,
+    judged: Judgement,
+    reading: Reading,
+    status: dict[str, NDArray[np.uint8]],
+    number: int,
+) -> None:
+    """Write log, arrays and quarantine of version `number`, then let them count."""
+    layout = lay_out(view, judged)
+    retailers, bgs = number_codes(view, judged, reading.bgs)
+    references = None
+    if "supply" in judged.ledgers:
+        known = read_texts(store.logged(), "supply", "customer_ref")
+        fresh = judged.rows["supply"].texts["customer_ref"]
+        references = pa.chunked_array([*known.chunks, *fresh.chunks], pa.string())
+    arrays = build(view, judged, layout, references, number)
+    folder = store.log_folder(number)
+    point_id = arrays.get("point_id", view.point_id)
+    for name in judged.ledgers:
+        write_log(folder, name, *logged(judged, layout, point_id, name))
+    if "retailers" in judged.rows:
+        _log_retailers(folder, judged, status["retailers"])
+    store.stage_version(number, {"retailers": retailers, "bgs": bgs}, arrays, view.version)
+    store.publish_version(number)
+
+
+def _log_retailers(folder: Path, judged: Judgement, status: NDArray[np.uint8]) -> None:
+    rows = judged.rows["retailers"]
+    kept = np.flatnonzero((status == NEW) | (status == SUPERSEDING))
+    numbers: dict[str, Any] = {name: column[kept] for name, column in rows.columns.items()}
+    texts = {name: column.take(pa.array(kept)) for name, column in rows.texts.items()}
+    write_log(folder, "retailers", numbers, texts, np.zeros(len(kept), np.uint8))

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules that need more than one row: known points, contradictions, overlaps, and the quarantine of whole points.
+
+A bad row takes all rows of its point in the import with it. That may leave an installation open which the import would
+have closed, so that another point's row becomes bad in turn: the rules run until nothing more falls.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.master.ledger import Columns, Ledger, Moment
+from pipeline.master.ledger_kernels import overlap_in_groups, overlap_in_points
+from pipeline.master.lookup import build_table, first_stamps, last_stamps
+from pipeline.master.lookup_kernels import chained_rows
+from pipeline.master.points import Ids, PointIndex
+from pipeline.master.rows import Rows
+from pipeline.master.rules import Fault
+from pipeline.master.text_kernels import GOOD, read_points
+
+DATED_TABLES = ("points", "meters", "supply")
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The rows of an import beside what is known, and which of them are bad."""
+
+    index: PointIndex
+    rows: dict[str, Rows]
+    moment: Moment
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    bad: NDArray[np.bool_] = field(init=False)
+    """By position: all rows of the point in this import wait in quarantine."""
+    malformed: dict[str, list[int]] = field(default_factory=dict)
+    """Position of each malformed row, -1 where its point cannot be told."""
+
+    def judge(self, old: dict[str, Columns]) -> None:
+        """Judge all rows: afterwards `Rows.fault`, the ledgers' status and `bad` are final.
+
+        Args:
+            old: rows known, by table, for each table of the import.
+
+        """
+        self._place()
+        for name, known in old.items():
+            rows = self.rows[name]
+            self.ledgers[name] = Ledger(name, known, rows.columns, len(self.index), self.moment)
+        while True:
+            self._activate()
+            contradictions = self._contradictions()
+            if not contradictions and not self._meter_overlaps():
+                break
+        for name, ledger in self.ledgers.items():
+            resting = (self.rows[name].fault == Fault.NONE) & self._is_bad(ledger.position[ledger.n_old :])
+            self.rows[name].fault[resting] = Fault.POINT_IN_QUARANTINE
+
+    def _place(self) -> None:
+        """Give every row its point's position, and note rows of unknown points."""
+        there = [name for name in DATED_TABLES if name in self.rows]
+        loose = {name: _loose_ids(self.rows[name]) for name in self.rows}
+        if "points" in self.rows:
+            numbers = self.rows["points"].columns
+            ids = Ids(numbers["high"], numbers["low"]).take(numbers["readable"])
+            more, readable = loose["points"]
+            more = more.take(readable)
+            self.index.add(Ids(np.concatenate([ids.high, more.high]), np.concatenate([ids.low, more.low])))
+        self.bad = np.zeros(len(self.index), bool)
+        for name in there:
+            rows = self.rows[name]
+            position = self.index.positions(Ids(rows.columns.pop("high"), rows.columns.pop("low")))
+            position[~rows.columns.pop("readable")] = -1
+            rows.columns["position"] = position
+            rows.fault[(position < 0) & (rows.fault == Fault.NONE)] = Fault.POINT_UNKNOWN
+            self._spread(position[rows.fault != Fault.NONE])
+        for name, (ids, readable) in loose.items():
+            position = np.where(readable, self.index.positions(ids), -1)
+            self.malformed[name] = position.tolist()
+            self._spread(position)
+
+    def _spread(self, position: NDArray[np.int64]) -> None:
+        self.bad[position[position >= 0]] = True
+
+    def _is_bad(self, position: NDArray[np.int64]) -> NDArray[np.bool_]:
+        if not self.bad.any():
+            return np.zeros(len(position), bool)
+        return self.bad[np.maximum(position, 0)] & (position >= 0)
+
+    def _activate(self) -> None:
+        """Let only rows take part that are good and whose point is."""
+        for name, ledger in self.ledgers.items():
+            good = self.rows[name].fault == Fault.NONE
+            ledger.active[ledger.n_old :] = good & ~self._is_bad(ledger.position[ledger.n_old :])
+
+    def _contradictions(self) -> bool:
+        """Find what contradicts within a point; whether there was anything."""
+        found = False
+        for name, ledger in self.ledgers.items():
+            if ledger.classify():
+                self._fail(name, Fault.DUPLICATE)
+                found = True
+        if "supply" not in self.ledgers:
+            return found
+        ledger = self.ledgers["supply"]
+        start, end = ledger.column("from_slot"), ledger.column("to_slot")
+        if overlap_in_points(ledger.of, ledger.order, start, end, ledger.current, ledger.n_old, ledger.clash):
+            self._fail("supply", Fault.SUPPLY_OVERLAP)
+            found = True
+        return found
+
+    def _fail(self, name: str, fault: Fault) -> None:
+        """Note the fault in the rows whose clash the ledger has found, and spread it over their points."""
+        ledger, rows = self.ledgers[name], self.rows[name]
+        found = (ledger.clash[ledger.n_old :] >= 0) & (rows.fault == Fault.NONE)
+        rows.fault[found] = fault
+        self._spread(ledger.position[ledger.n_old :][found])
+
+    def _meter_overlaps(self) -> bool:
+        """Find registers installed twice at a time: only meters that need chain rows can have such."""
+        if "meters" not in self.ledgers:
+            return False
+        ledger = self.ledgers["meters"]
+        rows = np.flatnonzero(ledger.current)
+        k0, k1, register = (ledger.column(each)[rows] for each in ("k0", "k1", "register"))
+        start, end = ledger.column("from_ms"), ledger.column("to_ms")
+        lookup = build_table(
+            k0, k1, register, np.zeros(len(rows), np.uint32), first_stamps(start[rows]), last_stamps(end[rows])
+        )
+        if len(lookup.chain_lo) == 0:
+            return False
+        chained = np.empty(len(rows), np.int64)
+        chained = chained[: chained_rows(lookup.table, k0, k1, chained)]
+        chained = chained[np.lexsort((start[rows[chained]], register[chained], k1[chained], k0[chained]))]
+        same = np.ones(len(chained) - 1, bool)
+        for each in (k0, k1, register):
+            same &= each[chained[1:]] == each[chained[:-1]]
+        group = np.cumsum(np.concatenate([[False], ~same]))
+        if not overlap_in_groups(rows[chained], group, start, end, ledger.n_old, ledger.clash):
+            return False
+        self._fail("meters", Fault.METER_OVERLAP)
+        return True
+
+
+def _loose_ids(rows: Rows) -> tuple[Ids, NDArray[np.bool_]]:
+    """Ids that malformed rows carry in the place of point_id, and whether they can be read."""
+    texts = [rows.source.values(each.text).get("point_id", "").encode() for each in rows.source.malformed]
+    count = len(texts)
+    off = np.cumsum([0, *(len(each) for each in texts)]).astype(np.int32)
+    high, low, status = np.zeros(count, np.uint16), np.zeros(count, np.uint64), np.zeros(count, np.uint8)
+    read_points(off, np.frombuffer(b"".join(texts) + b"\0", np.uint8), high, low, status)
+    return Ids(high, low), status == GOOD

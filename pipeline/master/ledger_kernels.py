@@ -1,0 +1,360 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of one table, point by point, key by key, in the order in which they were recorded.
+
+Rows known from earlier imports have the numbers below `n_old`, those of the import the numbers from there on. `of`
+(P+1,) and `order` list the rows of each point by key and then by recorded time; rows of one key form a *run*. `keys` is
+a tuple of int64 columns.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.jit import kernel
+from pipeline.master.view import OPEN_MS
+
+NEW: Final = 0
+SUPERSEDING: Final = 1
+UNCHANGED: Final = 2
+OLDER: Final = 3
+CANCELLED: Final = 4
+IDLE: Final = 5
+"""Not looked at: the row or its point is in quarantine."""
+
+NO_LOCAL: Final = 0xFFFFFFFF
+_NO_ROW: Final = -1
+_NOT_STATED: Final = 2**62
+
+Keys = tuple[NDArray[np.int64], ...]
+Rows = NDArray[np.int64]
+
+
+@kernel
+def count_rows(position: NDArray[np.int64], of: Rows) -> None:
+    """Turn zeros (P+1,) into the bounds of each point's rows; rows at position -1 stand nowhere."""
+    for i in range(len(position)):
+        if position[i] >= 0:
+            of[position[i] + 1] += 1
+    for p in range(len(of) - 1):
+        of[p + 1] += of[p]
+
+
+@kernel
+def place_rows(position: NDArray[np.int64], of: Rows, order: Rows) -> None:
+    """Fill `order` with the rows by point, each point's in their own order."""
+    free = of[:-1].copy()
+    for i in range(len(position)):
+        p = position[i]
+        if p >= 0:
+            order[free[p]] = i
+            free[p] += 1
+
+
+@kernel
+def sort_rows(of: Rows, order: Rows, columns: Keys) -> None:
+    """Sort each point's rows by `columns`, keeping the order of equals. Meant for a few rows a point."""
+    for p in range(len(of) - 1):
+        for i in range(of[p] + 1, of[p + 1]):
+            row = order[i]
+            j = i
+            while j > of[p]:
+                other = order[j - 1]
+                less = False
+                for column in columns:
+                    if column[row] != column[other]:
+                        less = column[row] < column[other]
+                        break
+                if not less:
+                    break
+                order[j] = other
+                j -= 1
+            order[j] = row
+
+
+@kernel
+def run_end(order: Rows, start: int, end: int, keys: Keys) -> int:
+    """End of the run that begins at `start`."""
+    row = order[start]
+    at = start + 1
+    while at < end:
+        for key in keys:
+            if key[order[at]] != key[row]:
+                return at
+        at += 1
+    return at
+
+
+@kernel
+def classify(
+    of: Rows,
+    order: Rows,
+    keys: Keys,
+    stated: NDArray[np.int64],
+    content: NDArray[np.uint64],
+    closed: NDArray[np.bool_],
+    active: NDArray[np.bool_],
+    n_old: int,
+    now_ms: int,
+    status: NDArray[np.uint8],
+    recorded: NDArray[np.int64],
+    previous: Rows,
+    clash: Rows,
+    current: NDArray[np.bool_],
+) -> int:
+    """Say of each row of the import what it does to what is known; returns how many contradict each other.
+
+    Args:
+        of: see above.
+        order: see above.
+        keys: see above.
+        stated: recorded_at as given, ms; 2^62 = not given, that is later than everything known.
+        content: digest of what the row says.
+        closed: the row's end is its start: it cancels.
+        active: rows that take part; all old ones do.
+        n_old: rows known before.
+        now_ms: recorded time of rows that state none.
+        status: out, by row of the import: what it does.
+        recorded: in for old rows, out for those of the import: recorded time, ascending within a run.
+        previous: out, by row: the row it takes over from, -1 for none.
+        clash: out, by row: a row of the import that it contradicts; left alone where there is none.
+        current: out, by row: what is known once the import counts.
+
+    """
+    clashes = 0
+    for p in range(len(of) - 1):
+        start = of[p]
+        while start < of[p + 1]:
+            end = run_end(order, start, of[p + 1], keys)
+            last = _NO_ROW
+            for at in range(start, end):
+                row = order[at]
+                current[row] = False
+                previous[row] = _NO_ROW
+                if row < n_old:
+                    last = row
+            old = last
+            for at in range(start, end):
+                row = order[at]
+                if row < n_old:
+                    continue
+                status[row - n_old] = IDLE
+                if not active[row]:
+                    continue
+                if stated[row] != _NOT_STATED and old >= 0 and stated[row] <= recorded[old]:
+                    status[row - n_old] = OLDER
+                    for other in range(start, end):
+                        known = order[other]
+                        if known < n_old and recorded[known] == stated[row] and content[known] == content[row]:
+                            status[row - n_old] = UNCHANGED
+                    continue
+                if last >= n_old and stated[last] == stated[row] and content[last] != content[row]:
+                    clash[row] = last
+                    clash[last] = row
+                    clashes += 1
+                    continue
+                repeats = last >= 0 and content[last] == content[row]
+                if repeats and (stated[row] == _NOT_STATED or (last >= n_old and stated[last] == stated[row])):
+                    status[row - n_old] = UNCHANGED
+                    continue
+                recorded[row] = stated[row]
+                if stated[row] == _NOT_STATED:
+                    recorded[row] = now_ms if last < 0 else max(now_ms, recorded[last] + 1)
+                status[row - n_old] = CANCELLED if closed[row] else (NEW if last < 0 else SUPERSEDING)
+                previous[row] = last
+                last = row
+            if last >= 0 and not closed[last]:
+                current[last] = True
+            start = end
+    return clashes
+
+
+@kernel
+def overlap_in_points(
+    of: Rows,
+    order: Rows,
+    start: NDArray[np.int32],
+    end: NDArray[np.int32],
+    current: NDArray[np.bool_],
+    n_old: int,
+    clash: Rows,
+) -> int:
+    """Mark rows of the import whose time overlaps that of another row of the point; rows ascend by start."""
+    found = 0
+    for p in range(len(of) - 1):
+        longest = _NO_ROW
+        for at in range(of[p], of[p + 1]):
+            row = order[at]
+            if not current[row]:
+                continue
+            if longest >= 0 and start[row] < end[longest]:
+                for mine, other in ((row, longest), (longest, row)):
+                    if mine >= n_old:
+                        clash[mine] = other
+                        found += 1
+            if longest < 0 or end[row] > end[longest]:
+                longest = row
+    return found
+
+
+@kernel
+def overlap_in_groups(
+    rows: Rows,
+    group: NDArray[np.int64],
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    n_old: int,
+    clash: Rows,
+) -> int:
+    """Mark rows of the import whose time overlaps that of another of `rows` in the same group.
+
+    `rows` ascend by group and start; `group` goes along with `rows`.
+    """
+    found = 0
+    longest = _NO_ROW
+    for i in range(len(rows)):
+        row = rows[i]
+        if i == 0 or group[i] != group[i - 1]:
+            longest = row
+            continue
+        if start[row] < end[longest]:
+            for mine, other in ((row, longest), (longest, row)):
+                if mine >= n_old:
+                    clash[mine] = other
+                    found += 1
+        if end[row] > end[longest]:
+            longest = row
+    return found
+
+
+@kernel
+def date_rows(
+    of: Rows,
+    order: Rows,
+    keys: Keys,
+    applied: NDArray[np.bool_],
+    content: NDArray[np.uint64],
+    closed: NDArray[np.bool_],
+    rec_from: NDArray[np.int64],
+    out_of: Rows,
+    out_row: Rows,
+    out_from: NDArray[np.int64],
+    out_to: NDArray[np.int64],
+) -> int:
+    """List the rows that count at some instant, with the instants from which and to which they do.
+
+    A row ends where the next of its key begins to count. Rows that never count, cancelling rows, and repetitions of
+    the row before are left out. Returns how many rows there are; `out_of` (P+1,) are their bounds by point.
+    """
+    count = 0
+    for p in range(len(of) - 1):
+        out_of[p] = count
+        start = of[p]
+        while start < of[p + 1]:
+            end = run_end(order, start, of[p + 1], keys)
+            opened = False
+            earliest = -OPEN_MS
+            for at in range(start, end):
+                row = order[at]
+                if not applied[row]:
+                    continue
+                if opened and content[out_row[count - 1]] == content[row]:
+                    continue
+                earliest = max(earliest, rec_from[row])
+                if opened:
+                    out_to[count - 1] = earliest
+                    if earliest <= out_from[count - 1]:
+                        count -= 1
+                    opened = False
+                if closed[row]:
+                    continue
+                out_row[count] = row
+                out_from[count] = earliest
+                out_to[count] = OPEN_MS
+                count += 1
+                opened = True
+            start = end
+    out_of[len(of) - 1] = count
+    return count
+
+
+@kernel
+def count_new_runs(
+    of: Rows, order: Rows, keys: Keys, applied: NDArray[np.bool_], first: int, count: NDArray[np.int64]
+) -> None:
+    """Count the keys with an applied row of each point from `first` on."""
+    for p in range(first, len(of) - 1):
+        start = of[p]
+        while start < of[p + 1]:
+            end = run_end(order, start, of[p + 1], keys)
+            for at in range(start, end):
+                if applied[order[at]]:
+                    count[p - first] += 1
+                    break
+            start = end
+
+
+@kernel
+def cut_shards(
+    installs: NDArray[np.int64],
+    alive: NDArray[np.bool_],
+    shard: int,
+    points: int,
+    taken: int,
+    limit: int,
+    out: NDArray[np.uint16],
+) -> int:
+    """Give new points, in their order, to shards; a shard is full with `limit` points or installations.
+
+    Args:
+        installs: (n,) installations of each new point.
+        alive: (n,) points that stay.
+        shard: the last shard so far, -1 for none.
+        points: points in it.
+        taken: installations in it.
+        limit: most points, and most installations, at this time, of a shard.
+        out: (n,) shard of each new point.
+
+    Returns the number of shards.
+
+    """
+    for i in range(len(installs)):
+        if not alive[i]:
+            continue
+        if shard < 0 or points + 1 > limit or (points > 0 and taken + installs[i] > limit):
+            shard, points, taken = shard + 1, 0, 0
+        points += 1
+        taken += installs[i]
+        out[i] = shard
+    return shard + 1
+
+
+@kernel
+def give_locals(
+    of: Rows,
+    order: Rows,
+    keys: Keys,
+    applied: NDArray[np.bool_],
+    shard: NDArray[np.uint16],
+    taken: NDArray[np.int32],
+    local: NDArray[np.uint32],
+) -> None:
+    """Give each key that has none the next index of its point's shard; all rows of a key share it."""
+    for p in range(len(of) - 1):
+        start = of[p]
+        while start < of[p + 1]:
+            end = run_end(order, start, of[p + 1], keys)
+            mine = np.uint32(NO_LOCAL)
+            wanted = False
+            for at in range(start, end):
+                if applied[order[at]]:
+                    wanted = True
+                    if local[order[at]] != NO_LOCAL:
+                        mine = local[order[at]]
+            if wanted and mine == NO_LOCAL:
+                mine = np.uint32(taken[shard[p]])
+                taken[shard[p]] += 1
+            for at in range(start, end):
+                if applied[order[at]]:
+                    local[order[at]] = mine
+            start = end

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The append-only log of facts: one folder of Parquet files an import, from which any version can be made again.
+
+Positions, local indexes, retailer and balancing group numbers in it are those of the versions; they never change.
+`recorded_ms` is when a fact was recorded, `rec_from` from when it counts. A row with `state` 1 was older than what was
+known of its key: it is kept as evidence and takes no part.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+APPLIED = 0
+OLDER_STATE = 1
+
+NUMBERS: dict[str, dict[str, str]] = {
+    "points": {
+        "position": "u4", "area": "u1", "voltage": "u1", "contract": "i8", "telemetry": "u1", "cap_dwh": "i8",
+        "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
+    },
+    "meters": {
+        "position": "u4", "k0": "u8", "k1": "u8", "register": "u1", "from_ms": "i8", "to_ms": "i8", "digits": "u1",
+        "unit_exponent": "i1", "coefficient": "i4", "first": "i4", "last": "i4", "local": "u4",
+        "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
+    },
+    "supply": {
+        "position": "u4", "from_slot": "i4", "to_slot": "i4", "retailer": "u2", "bg": "u2",
+        "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
+    },
+    "retailers": {"retailer": "u4", "content": "u8"},
+}  # fmt: skip
+"""Columns of numbers of each table's log."""
+
+_ROW_GROUP = 1_000_000
+
+
+def write_log(
+    folder: Path, table: str, numbers: Mapping[str, NDArray[Any]], texts: Mapping[str, Any], state: NDArray[np.uint8]
+) -> None:
+    """Write one table's rows of an import; nothing where there are none."""
+    if len(state) == 0:
+        return
+    columns: dict[str, Any] = {
+        name: pa.array(numbers[name].astype(kind, copy=False)) for name, kind in NUMBERS[table].items()
+    }
+    columns["state"] = pa.array(state)
+    columns.update(texts)
+    folder.mkdir(exist_ok=True)
+    pq.write_table(
+        pa.table(columns),
+        folder / f"{table}.parquet",
+        compression="lz4",
+        row_group_size=_ROW_GROUP,
+        use_dictionary=[*texts],
+        write_statistics=False,
+    )
+
+
+def read_log(folders: list[Path], table: str) -> dict[str, NDArray[Any]]:
+    """Numbers of all rows that took part in the imports of `folders`, in order."""
+    parts: dict[str, list[NDArray[Any]]] = {name: [np.zeros(0, kind)] for name, kind in NUMBERS[table].items()}
+    for path in _files(folders, table):
+        with pq.ParquetFile(path) as file:
+            took_part = file.read(["state"])["state"].to_numpy() == APPLIED
+            for name, columns in parts.items():
+                column = file.read([name])[name].to_numpy()
+                columns.append(column if took_part.all() else column[took_part])
+    return {name: np.concatenate(parts.pop(name)) for name in list(parts)}
+
+
+def read_texts(folders: list[Path], table: str, name: str) -> pa.ChunkedArray:
+    """Return a text column of the rows that `read_log` gives."""
+    chunks: list[Any] = []
+    for path in _files(folders, table):
+        with pq.ParquetFile(path) as file:
+            rows = file.read(["state", name])
+            took_part = pa.array(rows["state"].to_numpy() == APPLIED)
+            chunks += rows[name].filter(took_part).chunks
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _files(folders: list[Path], table: str) -> list[Path]:
+    paths = [folder / f"{table}.parquet" for folder in folders]
+    return [each for each in paths if each.exists()]
