@@ -38,6 +38,8 @@ PAIRS_MAX: Final = 12
 STEP_MS: Final = 30 * MS_PER_MINUTE
 
 _PDC: Final = {
+    0x97: 2,
+    0x98: 4,
     0xD0: 15,
     0xD3: 4,
     0xD7: 1,
