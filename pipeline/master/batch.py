@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One batch of a master file: its columns read as numbers, words and times, with the first fault of each row."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipeline.master.text_kernels import (
     EMPTY,
     GOOD,
     judge_texts,
+    mix_empty,
     mix_numbers,
     mix_texts,
     read_codes,
@@ -122,10 +124,10 @@ class Batch:
         self.fail((settled > TIME_MS_MAX) | (settled < -TIME_MS_MAX), Fault.TIME, name)
         return settled
 
-    def text(self, name: str, chars_max: int) -> pa.StringArray:
-        """Text without blanks around it; empty where the file has no such column."""
+    def text(self, name: str, chars_max: int) -> pa.StringArray | None:
+        """Text without blanks around it; None where the file has no such column."""
         if not self.has(name):
-            return pa.array([""]).take(pa.array(np.zeros(len(self), np.int32)))
+            return None
         column = pc.utf8_trim(self.columns[name], " ")
         status = self._status()
         judge_texts(*text_buffers(column), chars_max, status)
@@ -142,13 +144,21 @@ class Batch:
         self.fail(value < 0, Fault.BG_CODE, name)
         return value
 
-    def digest(self, numbers: tuple[NDArray[np.int64], ...], texts: tuple[pa.StringArray, ...]) -> NDArray[np.uint64]:
-        """64 bits that stand for a row's content, so that two rows of one key can be compared without their texts."""
+    def digest(
+        self, numbers: tuple[NDArray[np.int64], ...], texts: Iterable[pa.StringArray | None]
+    ) -> NDArray[np.uint64]:
+        """64 bits that stand for a row's content, so that two rows of one key can be compared without their texts.
+
+        A missing column counts as one of empty texts.
+        """
         mixed = np.full(len(self), 0x9E3779B97F4A7C15, np.uint64)
         for each in numbers:
             mix_numbers(each, mixed)
         for column in texts:
-            mix_texts(*text_buffers(column), mixed)
+            if column is None:
+                mix_empty(mixed)
+            else:
+                mix_texts(*text_buffers(column), mixed)
         return mixed
 
     def _text(self, name: str) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arrays of the version that an import makes, and what it adds to the log."""
+"""The arrays of the version that an import makes, and what it adds to the log.
+
+Tables are built one after the other, so that only one of them is in memory twice.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +20,7 @@ from pipeline.master.ledger import Dated, Ledger
 from pipeline.master.ledger_kernels import OLDER, count_new_runs, cut_shards, give_locals
 from pipeline.master.lookup import build_table, first_stamps, last_stamps
 from pipeline.master.points import Ids
+from pipeline.master.rows import Rows
 from pipeline.master.view import OPEN_MS, MasterView
 
 _NO_SHARD = 0xFFFF
@@ -122,72 +126,85 @@ def number_codes(view: MasterView, judged: Judgement, bgs: dict[str, int]) -> tu
     return codes, groups
 
 
-def build(
-    view: MasterView, judged: Judgement, layout: Layout, references: pa.ChunkedArray | None, number: int
-) -> Arrays:
-    """Arrays of the new version; names that are missing stay as they are.
-
-    Args:
-        view: the version before.
-        judged: the rows, with retailers and balancing groups numbered.
-        layout: where the points stand.
-        references: customer_ref of every row of the supply ledger; None where the import has no supply.
-        number: of the new version.
-
-    """
+def point_arrays(view: MasterView, judged: Judgement, layout: Layout) -> Arrays:
+    """Arrays of the points and shards; empty where the import adds none."""
     arrays: Arrays = {}
     if layout.grown:
-        arrays.update(_point_arrays(view, judged, layout))
+        arrays.update(_grown_arrays(view, judged, layout))
     if layout.grown or layout.local is not None:
         arrays.update(shard_points=layout.shard_points, shard_installs=layout.taken)
-    for name, prefix in _PREFIX.items():
-        ledger = judged.ledgers.get(name)
-        if ledger is None:
-            if layout.grown:
-                of = getattr(view, f"{prefix}_of")
-                arrays[f"{prefix}_of"] = np.concatenate([of, np.full(int(layout.alive.sum()), of[-1])])
-            continue
-        dated = ledger.dated()
-        stays = np.concatenate([np.ones(layout.known, bool), layout.alive, [True]])
-        arrays[f"{prefix}_of"] = dated.of[stays]
-        arrays[f"{prefix}_rec_from"], arrays[f"{prefix}_rec_to"] = dated.rec_from, dated.rec_to
-        if name == "points":
-            arrays.update(_attr_arrays(ledger, dated))
-            area = arrays.get("area", view.area).copy()
-            now = np.flatnonzero(ledger.current)
-            area[layout.final[ledger.position[now]]] = ledger.column("area")[now]
-            arrays["area"] = area
-        elif name == "supply":
-            arrays.update(_supply_arrays(ledger, dated, references))
-        else:
-            arrays.update(_install_arrays(ledger, dated, layout))
-    if view.version:
-        arrays.update(_change_arrays(view, judged, layout, number))
     return arrays
 
 
+def untouched_arrays(view: MasterView, layout: Layout, name: str) -> Arrays:
+    """Arrays of a table that has no part in the import: new points have no rows there."""
+    of = getattr(view, f"{_PREFIX[name]}_of")
+    return {f"{_PREFIX[name]}_of": np.concatenate([of, np.full(int(layout.alive.sum()), of[-1])])}
+
+
+def table_arrays(ledger: Ledger, layout: Layout, references: pa.ChunkedArray | None, area: NDArray[np.uint8]) -> Arrays:
+    """Arrays of one table of the import.
+
+    Args:
+        ledger: the table's rows, retailers and balancing groups numbered.
+        layout: where the points stand.
+        references: customer_ref of every row, for supply.
+        area: by position, so far; for points.
+
+    """
+    dated = ledger.dated()
+    prefix = _PREFIX[ledger.name]
+    stays = np.concatenate([np.ones(layout.known, bool), layout.alive, [True]])
+    arrays = {
+        f"{prefix}_of": dated.of[stays],
+        f"{prefix}_rec_from": dated.rec_from,
+        f"{prefix}_rec_to": dated.rec_to,
+    }
+    if ledger.name == "points":
+        arrays.update(_attr_arrays(ledger, dated))
+        now = np.flatnonzero(ledger.current)
+        arrays["area"] = area.copy()
+        arrays["area"][layout.final[ledger.position[now]]] = ledger.column("area")[now]
+    elif ledger.name == "supply":
+        arrays.update(_supply_arrays(ledger, dated, references))
+    else:
+        arrays.update(_install_arrays(ledger, dated, layout))
+    return arrays
+
+
+def change_arrays(ledger: Ledger, layout: Layout, number: int) -> Arrays:
+    """What version `number` adds to the changes for the rows of one table."""
+    changes = changes_of(ledger)
+    return {
+        "changed_position": layout.final[ledger.position[changes.row]],
+        "changed_from_slot": changes.from_slot,
+        "changed_to_slot": changes.to_slot,
+        "changed_rec_ms": ledger.rec_from()[changes.row],
+        "changed_version": np.full(len(changes.row), number),
+    }
+
+
 def logged(
-    judged: Judgement, layout: Layout, point_id: NDArray[np.uint8], name: str
-) -> tuple[Arrays, dict[str, Any], Any]:
+    ledger: Ledger, rows: Rows, layout: Layout, point_id: NDArray[np.uint8]
+) -> tuple[Arrays, dict[str, Any], NDArray[np.uint8]]:
     """What the import adds to the log of a table: numbers, texts, state by row."""
-    ledger, rows = judged.ledgers[name], judged.rows[name]
     older = ledger.status == OLDER
     kept = np.flatnonzero(ledger.applied()[ledger.n_old :] | older)
     numbers = {each: column[kept] for each, column in ledger.delta.items()}
     numbers["position"] = layout.final[numbers["position"]]
     numbers["recorded_ms"] = ledger.recorded[ledger.n_old :][kept]
     numbers["rec_from"] = ledger.rec_from()[ledger.n_old :][kept]
-    if layout.local is not None and name == "meters":
+    if layout.local is not None and ledger.name == "meters":
         numbers["local"] = layout.local[ledger.n_old :][kept]
     texts: dict[str, Any] = {each: column.take(pa.array(kept)) for each, column in rows.texts.items()}
-    if name == "points":
+    if ledger.name == "points":
         digits = point_id[numbers["position"]].reshape(-1)
         kind = pa.binary(POINT_ID_DIGITS)
         texts["point_id"] = pa.FixedSizeBinaryArray.from_buffers(kind, len(kept), [None, pa.py_buffer(digits)])
     return numbers, texts, older[kept].astype(np.uint8)
 
 
-def _point_arrays(view: MasterView, judged: Judgement, layout: Layout) -> Arrays:
+def _grown_arrays(view: MasterView, judged: Judgement, layout: Layout) -> Arrays:
     index = judged.index
     new = index.new.take(layout.alive)
     digits = new.digits()
@@ -249,20 +266,6 @@ def _install_arrays(ledger: Ledger, dated: Dated, layout: Layout) -> Arrays:
     for name in ("table", "chain_register", "chain_lo", "chain_hi", "chain_install"):
         arrays[name] = getattr(lookup, name)
     return arrays
-
-
-def _change_arrays(view: MasterView, judged: Judgement, layout: Layout, number: int) -> Arrays:
-    parts: dict[str, list[NDArray[Any]]] = {
-        name: [getattr(view, f"changed_{name}")] for name in ("position", "from_slot", "to_slot", "rec_ms", "version")
-    }
-    for ledger in judged.ledgers.values():
-        changes = changes_of(ledger)
-        parts["position"].append(layout.final[ledger.position[changes.row]])
-        parts["from_slot"].append(changes.from_slot)
-        parts["to_slot"].append(changes.to_slot)
-        parts["rec_ms"].append(ledger.rec_from()[changes.row])
-        parts["version"].append(np.full(len(changes.row), number))
-    return {f"changed_{name}": np.concatenate(columns) for name, columns in parts.items()}
 
 
 def _power_of_ten(power: NDArray[Any]) -> NDArray[np.int64]:

@@ -29,14 +29,14 @@ def changes_of(ledger: Ledger) -> Changes:
     return _CHANGES[ledger.name](ledger, row, ledger.previous[row])
 
 
-def _of_points(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int64]) -> Changes:
+def _of_points(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int32]) -> Changes:
     """Other voltage, telemetry or cap: all slots. A new point has no cell before its supply begins."""
     row, before = row[before >= 0], before[before >= 0]
     row = row[_differ(ledger, ("voltage", "telemetry", "cap_dwh"), row, before)]
     return Changes(row, np.full(len(row), FIRST_SLOT, np.int32), np.full(len(row), OPEN_SLOT, np.int32))
 
 
-def _of_supply(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int64]) -> Changes:
+def _of_supply(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int32]) -> Changes:
     """Other retailer or balancing group: all slots of both rows; only another end: the slots between the ends."""
     start, end = ledger.column("from_slot"), ledger.column("to_slot")
     replaced = before >= 0
@@ -46,7 +46,7 @@ def _of_supply(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int64]
     return _changes(row, first, np.maximum(end[row], old_end))
 
 
-def _of_meters(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int64]) -> Changes:
+def _of_meters(ledger: Ledger, row: NDArray[np.int64], before: NDArray[np.int32]) -> Changes:
     """Other digits, unit, coefficient: the whole time; only another register or end: the slots that touch it."""
     start, end = ledger.column("from_ms"), ledger.column("to_ms")
     replaced = before >= 0
@@ -73,7 +73,7 @@ def _changes(row: NDArray[np.int64], first: NDArray[Any], end: NDArray[Any]) -> 
 
 
 def _differ(
-    ledger: Ledger, names: tuple[str, ...], row: NDArray[np.int64], before: NDArray[np.int64]
+    ledger: Ledger, names: tuple[str, ...], row: NDArray[np.int64], before: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
     differ = np.zeros(len(row), bool)
     for name in names:

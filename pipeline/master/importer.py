@@ -12,17 +12,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.master.build import build, lay_out, logged, number_codes
+from pipeline.master.build import (
+    change_arrays,
+    lay_out,
+    logged,
+    number_codes,
+    point_arrays,
+    table_arrays,
+    untouched_arrays,
+)
 from pipeline.master.judge import DATED_TABLES, Judgement
 from pipeline.master.ledger import Moment
 from pipeline.master.ledger_kernels import NEW, SUPERSEDING
-from pipeline.master.log import read_log, read_texts, write_log
+from pipeline.master.log import empty_texts, read_log, read_texts, write_log
 from pipeline.master.points import PointIndex
 from pipeline.master.report import BAD_ROWS_SHOWN, BadRows, ImportReport, TableCounts, count_codes, count_rows
 from pipeline.master.retailers import judge_retailers
-from pipeline.master.rows import Reading, read_rows
+from pipeline.master.rows import Reading, Rows, read_rows
 from pipeline.master.source import find_files
-from pipeline.master.store import MasterStore, open_master
+from pipeline.master.store import ARRAYS, MasterStore, open_master
 from pipeline.master.view import MasterView
 
 
@@ -67,18 +75,13 @@ def import_master(
             status["retailers"] = judge_retailers(rows["retailers"], read_log(folders, "retailers"))
         tables = {name: count_rows(rows[name], status[name]) for name in rows}
         quarantined = sum(each.quarantined for each in tables.values())
-        bad = BadRows(view, judged)
+        bad = BadRows(judged)
         number = store.next_number()
-        quarantine = None
         applied = not (strict and quarantined) and any(_adds(each) for each in tables.values())
-        if quarantined and not strict:
+        staged = quarantined > 0 and not strict
+        if staged:
             store.stage_quarantine(number, bad.lines(number))
-            quarantine = store.quarantine / f"{number:08d}.jsonl"
-        if applied:
-            _make_version(store, view, judged, reading, status, number)
-        elif quarantine is not None:
-            store.publish_quarantine(number)
-        return ImportReport(
+        report = ImportReport(
             version=number if applied else view.version,
             applied=applied,
             first=first,
@@ -86,9 +89,14 @@ def import_master(
             tables=tables,
             codes=count_codes(rows),
             bad=tuple(islice(bad, BAD_ROWS_SHOWN)) if quarantined else (),
-            quarantine=quarantine,
+            quarantine=store.quarantine_file(number) if staged else None,
             ignored_columns={each.name: each.ignored for each in files if each.ignored},
         )
+        if applied:
+            _make_version(store, view, judged, reading, status, number)
+        elif staged:
+            store.publish_quarantine(number)
+        return report
 
 
 def _adds(counts: TableCounts) -> bool:
@@ -103,23 +111,44 @@ def _make_version(
     status: dict[str, NDArray[np.uint8]],
     number: int,
 ) -> None:
-    """Write log, arrays and quarantine of version `number`, then let them count."""
+    """Write log, arrays and quarantine of version `number`, then let them count. Uses up what was judged."""
     layout = lay_out(view, judged)
     retailers, bgs = number_codes(view, judged, reading.bgs)
-    references = None
-    if "supply" in judged.ledgers:
-        known = read_texts(store.logged(), "supply", "customer_ref")
-        fresh = judged.rows["supply"].texts["customer_ref"]
-        references = pa.chunked_array([*known.chunks, *fresh.chunks], pa.string())
-    arrays = build(view, judged, layout, references, number)
     folder = store.log_folder(number)
-    point_id = arrays.get("point_id", view.point_id)
-    for name in judged.ledgers:
-        write_log(folder, name, *logged(judged, layout, point_id, name))
+    version = store.stage_version(number, view.version)
+    points = point_arrays(view, judged, layout)
+    version.put(points)
+    point_id, area = points.get("point_id", view.point_id), points.get("area", view.area)
+    changes: dict[str, list[NDArray[Any]]] = {
+        each: [getattr(view, each)] for each in ARRAYS if each.startswith("changed_")
+    }
     if "retailers" in judged.rows:
         _log_retailers(folder, judged, status["retailers"])
-    store.stage_version(number, {"retailers": retailers, "bgs": bgs}, arrays, view.version)
+    for name in DATED_TABLES:
+        ledger = judged.ledgers.pop(name, None)
+        if ledger is None:
+            if layout.grown:
+                version.put(untouched_arrays(view, layout, name))
+            continue
+        rows = judged.rows.pop(name)
+        references = _references(store, rows) if name == "supply" else None
+        version.put(table_arrays(ledger, layout, references, area))
+        write_log(folder, name, *logged(ledger, rows, layout, point_id))
+        if view.version:
+            for each, column in change_arrays(ledger, layout, number).items():
+                changes[each].append(column)
+        status.pop(name)
+        del ledger, rows, references  # before the next table is built
+    version.put({each: np.concatenate(columns) for each, columns in changes.items()})
+    version.close({"retailers": retailers, "bgs": bgs})
     store.publish_version(number)
+
+
+def _references(store: MasterStore, rows: Rows) -> pa.ChunkedArray:
+    """Return customer_ref of all rows of the supply ledger."""
+    known = read_texts(store.logged(), "supply", "customer_ref")
+    fresh = rows.texts.get("customer_ref", pa.chunked_array([empty_texts(len(rows))]))
+    return pa.chunked_array([*known.chunks, *fresh.chunks], pa.string())
 
 
 def _log_retailers(folder: Path, judged: Judgement, status: NDArray[np.uint8]) -> None:

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.master.ledger import Columns, Ledger, Moment
-from pipeline.master.ledger_kernels import overlap_in_groups, overlap_in_points
-from pipeline.master.lookup import build_table, first_stamps, last_stamps
-from pipeline.master.lookup_kernels import chained_rows
+from pipeline.master.ledger_kernels import mark_shared, overlap_in_groups, overlap_in_points
 from pipeline.master.points import Ids, PointIndex
 from pipeline.master.rows import Rows
 from pipeline.master.rules import Fault
 from pipeline.master.text_kernels import GOOD, read_points
 
-DATED_TABLES = ("points", "meters", "supply")
+DATED_TABLES = ("points", "supply", "meters")
 
 
 @dataclass(slots=True)
@@ -70,7 +68,7 @@ class Judgement:
             rows = self.rows[name]
             position = self.index.positions(Ids(rows.columns.pop("high"), rows.columns.pop("low")))
             position[~rows.columns.pop("readable")] = -1
-            rows.columns["position"] = position
+            rows.columns["position"] = position.astype(np.int32)
             rows.fault[(position < 0) & (rows.fault == Fault.NONE)] = Fault.POINT_UNKNOWN
             self._spread(position[rows.fault != Fault.NONE])
         for name, (ids, readable) in loose.items():
@@ -78,13 +76,14 @@ class Judgement:
             self.malformed[name] = position.tolist()
             self._spread(position)
 
-    def _spread(self, position: NDArray[np.int64]) -> None:
+    def _spread(self, position: NDArray[np.signedinteger]) -> None:
         self.bad[position[position >= 0]] = True
 
-    def _is_bad(self, position: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _is_bad(self, position: NDArray[np.signedinteger]) -> NDArray[np.bool_]:
         if not self.bad.any():
             return np.zeros(len(position), bool)
-        return self.bad[np.maximum(position, 0)] & (position >= 0)
+        bad: NDArray[np.bool_] = self.bad[np.maximum(position, 0)] & (position >= 0)
+        return bad
 
     def _activate(self) -> None:
         """Let only rows take part that are good and whose point is."""
@@ -116,26 +115,23 @@ class Judgement:
         self._spread(ledger.position[ledger.n_old :][found])
 
     def _meter_overlaps(self) -> bool:
-        """Find registers installed twice at a time: only meters that need chain rows can have such."""
+        """Find registers that are installed twice at a time."""
         if "meters" not in self.ledgers:
             return False
         ledger = self.ledgers["meters"]
-        rows = np.flatnonzero(ledger.current)
-        k0, k1, register = (ledger.column(each)[rows] for each in ("k0", "k1", "register"))
+        k0, k1, register = (ledger.column(each) for each in ("k0", "k1", "register"))
         start, end = ledger.column("from_ms"), ledger.column("to_ms")
-        lookup = build_table(
-            k0, k1, register, np.zeros(len(rows), np.uint32), first_stamps(start[rows]), last_stamps(end[rows])
-        )
-        if len(lookup.chain_lo) == 0:
+        table = np.full(1 << (2 * len(ledger)).bit_length(), -1, np.int32)
+        shared = np.zeros(len(ledger), bool)
+        if not mark_shared(k0, k1, register, ledger.current, table, shared):
             return False
-        chained = np.empty(len(rows), np.int64)
-        chained = chained[: chained_rows(lookup.table, k0, k1, chained)]
-        chained = chained[np.lexsort((start[rows[chained]], register[chained], k1[chained], k0[chained]))]
-        same = np.ones(len(chained) - 1, bool)
+        rows = np.flatnonzero(shared)
+        rows = rows[np.lexsort((start[rows], register[rows], k1[rows], k0[rows]))]
+        same = np.ones(len(rows) - 1, bool)
         for each in (k0, k1, register):
-            same &= each[chained[1:]] == each[chained[:-1]]
+            same &= each[rows[1:]] == each[rows[:-1]]
         group = np.cumsum(np.concatenate([[False], ~same]))
-        if not overlap_in_groups(rows[chained], group, start, end, ledger.n_old, ledger.clash):
+        if not overlap_in_groups(rows, group, start, end, ledger.n_old, ledger.clash):
             return False
         self._fail("meters", Fault.METER_OVERLAP)
         return True

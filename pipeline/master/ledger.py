@@ -68,7 +68,7 @@ class Dated:
     """Rows that count at some instant, by point: row numbers of the ledger and from when to when they count, ms."""
 
     of: NDArray[np.int64]
-    row: NDArray[np.int64]
+    row: NDArray[np.int32]
     rec_from: NDArray[np.int64]
     rec_to: NDArray[np.int64]
 
@@ -92,13 +92,15 @@ class Ledger:
         self.delta = delta
         self.n_old = len(old["position"])
         self.moment = moment
-        self.stated = self.column("recorded_ms").astype(np.int64)
+        self.stated = self.column("recorded_ms")
         if moment.first:
             fresh = self.stated[self.n_old :]
             fresh[fresh == NOT_STATED_MS] = ALWAYS_MS
         self.content = self.column("content")
-        self.position = np.concatenate([old["position"].astype(np.int64), delta["position"]])
-        self.keys = tuple(_as_int64(self.column(each)) for each in KEYS[name]) or (self.position,)
+        self.position = np.concatenate([old["position"].astype(np.int32), delta["position"]])
+        self.keys = tuple(_as_int64(self.column(each)) for each in KEYS[name]) or (
+            np.zeros(len(self.position), np.int64),
+        )
         ends = ENDS[name]
         size = len(self.position)
         self.closed = self.column(ends[0]) == self.column(ends[1]) if ends else np.zeros(size, bool)
@@ -106,8 +108,8 @@ class Ledger:
         self.active = np.ones(size, bool)
         self.recorded = self.stated.copy()
         self.status = np.full(size - self.n_old, IDLE, np.uint8)
-        self.previous = np.full(size, -1, np.int64)
-        self.clash = np.full(size, -1, np.int64)
+        self.previous = np.full(size, -1, np.int32)
+        self.clash = np.full(size, -1, np.int32)
         self.current = np.zeros(size, bool)
 
     def __len__(self) -> int:
@@ -139,7 +141,8 @@ class Ledger:
         """Rows that count at some instant."""
         size = len(self)
         of = np.zeros(len(self.of), np.int64)
-        row, start, end = (np.empty(size, np.int64) for _ in range(3))
+        row = np.empty(size, np.int32)
+        start, end = np.empty(size, np.int64), np.empty(size, np.int64)
         count = date_rows(
             self.of,
             self.order,
@@ -166,14 +169,15 @@ def _as_int64(column: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _sorted(
-    position: NDArray[np.int64], columns: tuple[NDArray[np.int64], ...], n_points: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    position: NDArray[np.int32], columns: tuple[NDArray[np.int64], ...], n_points: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     of = np.zeros(n_points + 1, np.int64)
     count_rows(position, of)
     if n_points and int(np.diff(of).max()) > _ROWS_SORTED_BY_INSERTION:
-        order = np.lexsort((*reversed(columns), position))
-        return of, order[len(order) - int(of[-1]) :]
-    order = np.empty(int(of[-1]), np.int64)
+        sorted_by: list[NDArray[Any]] = [*reversed(columns), position]
+        whole = np.lexsort(sorted_by)
+        return of, whole[len(whole) - int(of[-1]) :].astype(np.int32)
+    order = np.empty(int(of[-1]), np.int32)
     place_rows(position, of, order)
     sort_rows(of, order, columns)
     return of, order

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.jit import kernel
+from pipeline.master.lookup_kernels import hash_key
 from pipeline.master.view import OPEN_MS
 
 NEW: Final = 0
@@ -27,11 +28,12 @@ _NO_ROW: Final = -1
 _NOT_STATED: Final = 2**62
 
 Keys = tuple[NDArray[np.int64], ...]
-Rows = NDArray[np.int64]
+Bounds = NDArray[np.int64]
+Rows = NDArray[np.int32]
 
 
 @kernel
-def count_rows(position: NDArray[np.int64], of: Rows) -> None:
+def count_rows(position: Rows, of: Bounds) -> None:
     """Turn zeros (P+1,) into the bounds of each point's rows; rows at position -1 stand nowhere."""
     for i in range(len(position)):
         if position[i] >= 0:
@@ -41,7 +43,7 @@ def count_rows(position: NDArray[np.int64], of: Rows) -> None:
 
 
 @kernel
-def place_rows(position: NDArray[np.int64], of: Rows, order: Rows) -> None:
+def place_rows(position: Rows, of: Bounds, order: Rows) -> None:
     """Fill `order` with the rows by point, each point's in their own order."""
     free = of[:-1].copy()
     for i in range(len(position)):
@@ -52,7 +54,7 @@ def place_rows(position: NDArray[np.int64], of: Rows, order: Rows) -> None:
 
 
 @kernel
-def sort_rows(of: Rows, order: Rows, columns: Keys) -> None:
+def sort_rows(of: Bounds, order: Rows, columns: Keys) -> None:
     """Sort each point's rows by `columns`, keeping the order of equals. Meant for a few rows a point."""
     for p in range(len(of) - 1):
         for i in range(of[p] + 1, of[p + 1]):
@@ -87,7 +89,7 @@ def run_end(order: Rows, start: int, end: int, keys: Keys) -> int:
 
 @kernel
 def classify(
-    of: Rows,
+    of: Bounds,
     order: Rows,
     keys: Keys,
     stated: NDArray[np.int64],
@@ -170,8 +172,18 @@ def classify(
 
 
 @kernel
+def _note_clash(clash: Rows, n_old: int, one: int, other: int) -> int:
+    """Note that two rows contradict each other, in those of the import; returns how many these are."""
+    if one >= n_old:
+        clash[one] = other
+    if other >= n_old:
+        clash[other] = one
+    return (one >= n_old) + (other >= n_old)
+
+
+@kernel
 def overlap_in_points(
-    of: Rows,
+    of: Bounds,
     order: Rows,
     start: NDArray[np.int32],
     end: NDArray[np.int32],
@@ -188,18 +200,47 @@ def overlap_in_points(
             if not current[row]:
                 continue
             if longest >= 0 and start[row] < end[longest]:
-                for mine, other in ((row, longest), (longest, row)):
-                    if mine >= n_old:
-                        clash[mine] = other
-                        found += 1
+                found += _note_clash(clash, n_old, row, longest)
             if longest < 0 or end[row] > end[longest]:
                 longest = row
     return found
 
 
 @kernel
+def mark_shared(
+    k0: NDArray[np.uint64],
+    k1: NDArray[np.uint64],
+    register: NDArray[np.uint8],
+    current: NDArray[np.bool_],
+    first: Rows,
+    shared: NDArray[np.bool_],
+) -> int:
+    """Mark the current rows whose meter and register another current row has too; returns how often that was met.
+
+    `first` is an open-addressing table of row numbers, filled with -1; its size is a power of two, twice the rows.
+    """
+    mask = np.uint64(len(first) - 1)
+    found = 0
+    for i in range(len(k0)):
+        if not current[i]:
+            continue
+        at = hash_key(k0[i], k1[i] ^ np.uint64(register[i])) & mask
+        while first[at] >= 0:
+            j = first[at]
+            if k0[j] == k0[i] and k1[j] == k1[i] and register[j] == register[i]:
+                shared[i] = True
+                shared[j] = True
+                found += 1
+                break
+            at = (at + np.uint64(1)) & mask
+        if first[at] < 0:
+            first[at] = i
+    return found
+
+
+@kernel
 def overlap_in_groups(
-    rows: Rows,
+    rows: NDArray[np.int64],
     group: NDArray[np.int64],
     start: NDArray[np.int64],
     end: NDArray[np.int64],
@@ -218,10 +259,7 @@ def overlap_in_groups(
             longest = row
             continue
         if start[row] < end[longest]:
-            for mine, other in ((row, longest), (longest, row)):
-                if mine >= n_old:
-                    clash[mine] = other
-                    found += 1
+            found += _note_clash(clash, n_old, row, longest)
         if end[row] > end[longest]:
             longest = row
     return found
@@ -229,14 +267,14 @@ def overlap_in_groups(
 
 @kernel
 def date_rows(
-    of: Rows,
+    of: Bounds,
     order: Rows,
     keys: Keys,
     applied: NDArray[np.bool_],
     content: NDArray[np.uint64],
     closed: NDArray[np.bool_],
     rec_from: NDArray[np.int64],
-    out_of: Rows,
+    out_of: Bounds,
     out_row: Rows,
     out_from: NDArray[np.int64],
     out_to: NDArray[np.int64],
@@ -280,7 +318,7 @@ def date_rows(
 
 @kernel
 def count_new_runs(
-    of: Rows, order: Rows, keys: Keys, applied: NDArray[np.bool_], first: int, count: NDArray[np.int64]
+    of: Bounds, order: Rows, keys: Keys, applied: NDArray[np.bool_], first: int, count: NDArray[np.int64]
 ) -> None:
     """Count the keys with an applied row of each point from `first` on."""
     for p in range(first, len(of) - 1):
@@ -331,7 +369,7 @@ def cut_shards(
 
 @kernel
 def give_locals(
-    of: Rows,
+    of: Bounds,
     order: Rows,
     keys: Keys,
     applied: NDArray[np.bool_],

@@ -74,14 +74,21 @@ def read_log(folders: list[Path], table: str) -> dict[str, NDArray[Any]]:
 
 
 def read_texts(folders: list[Path], table: str, name: str) -> pa.ChunkedArray:
-    """Return a text column of the rows that `read_log` gives."""
+    """Return a text column of the rows that `read_log` gives; empty where a file had none."""
     chunks: list[Any] = []
     for path in _files(folders, table):
         with pq.ParquetFile(path) as file:
-            rows = file.read(["state", name])
-            took_part = pa.array(rows["state"].to_numpy() == APPLIED)
-            chunks += rows[name].filter(took_part).chunks
+            took_part = file.read(["state"])["state"].to_numpy() == APPLIED
+            if name in file.schema_arrow.names:
+                chunks += file.read([name])[name].filter(pa.array(took_part)).chunks
+            else:
+                chunks.append(empty_texts(int(took_part.sum())))
     return pa.chunked_array(chunks, pa.string())
+
+
+def empty_texts(count: int) -> pa.StringArray:
+    """Return that many empty texts."""
+    return pa.array([""]).take(pa.array(np.zeros(count, np.int32)))
 
 
 def _files(folders: list[Path], table: str) -> list[Path]:

@@ -17,7 +17,7 @@ from pipeline.master.ledger import Ledger
 from pipeline.master.ledger_kernels import CANCELLED, NEW, OLDER, SUPERSEDING, UNCHANGED
 from pipeline.master.rows import Rows
 from pipeline.master.rules import Fault
-from pipeline.master.view import ALWAYS_MS, MasterView
+from pipeline.master.view import ALWAYS_MS
 
 BAD_ROWS_SHOWN = 20
 _CONTRADICTIONS = (Fault.DUPLICATE, Fault.SUPPLY_OVERLAP, Fault.METER_OVERLAP)
@@ -130,7 +130,6 @@ def count_codes(rows: dict[str, Rows]) -> dict[str, int]:
 class BadRows:
     """All refused rows of an import, in the order of files and lines. Reads the files again, for these rows only."""
 
-    view: MasterView
     judged: Judgement
 
     def __iter__(self) -> Iterator[BadRow]:

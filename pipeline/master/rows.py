@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of a master import as columns of numbers, each row judged by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ CONTRACT_MAX = 10**7 * 10**4
 """10,000 MW, in 10^-4 kW."""
 
 _TEXT_CHARS_MAX = 1000
+_CAPACITY_MIN = 1 << 16
 _SLOT_MAX = OPEN_SLOT - 1
 _REGISTERS = ("IMPORT", "EXPORT")
 _FLAGS = ("0", "1", "FALSE", "TRUE")
@@ -41,7 +43,7 @@ _COEFFICIENT_LIMITS = np.array(
 )
 """Largest coefficient for digits + unit_exponent + 4."""
 
-Part = tuple[dict[str, NDArray[Any]], dict[str, pa.StringArray]]
+Part = tuple[dict[str, NDArray[Any]], dict[str, pa.StringArray | None]]
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Rows:
     source: SourceFile
     columns: dict[str, NDArray[Any]]
     texts: dict[str, pa.ChunkedArray]
+    """Only the columns that the file has."""
     line: NDArray[np.uint32]
     malformed_lines: list[int]
     fault: NDArray[np.uint8]
@@ -82,28 +85,51 @@ def read_rows(source: SourceFile, reading: Reading) -> Rows:
 
     """
     read = _READERS[source.table.name]
-    parts: list[dict[str, NDArray[Any]]] = []
-    texts: list[dict[str, pa.StringArray]] = []
-    for columns in source.batches():
+    whole = _Growing()
+    texts: dict[str, list[pa.StringArray]] = {}
+    for columns in chain(source.batches(), _no_rows(source)):
         batch = Batch(source.table, columns)
         numbers, words = read(batch, reading)
-        parts.append({**numbers, "_fault": batch.fault, "_column": batch.column})
-        texts.append(words)
+        whole.append({**numbers, "_fault": batch.fault, "_column": batch.column})
+        for name, column in words.items():
+            if column is not None:
+                texts.setdefault(name, []).append(column)
         if len(reading.bgs) > RETAILERS_MAX:
             raise MasterError(f"{source.path} names too many balancing groups", hint="Look at its column bg_code")
-    if not parts:
-        empty = Batch(
-            source.table, pa.RecordBatch.from_pydict({each: pa.array([], pa.string()) for each in source.known})
-        )
-        numbers, words = read(empty, reading)
-        parts, texts = [{**numbers, "_fault": empty.fault, "_column": empty.column}], [words]
-    whole: dict[str, NDArray[Any]] = {}
-    for name in list(parts[0]):
-        whole[name] = np.concatenate([each.pop(name) for each in parts])  # column by column: half the memory
     line, malformed = source.lines()
-    joined = {name: pa.chunked_array([each[name] for each in texts]) for name in texts[0]}
-    fault, column = whole.pop("_fault"), whole.pop("_column")
-    return Rows(source, whole, joined, line, malformed, fault, column)
+    found = whole.columns()
+    fault, column = found.pop("_fault"), found.pop("_column")
+    joined = {name: pa.chunked_array(chunks, pa.string()) for name, chunks in texts.items()}
+    return Rows(source, found, joined, line, malformed, fault, column)
+
+
+def _no_rows(source: SourceFile) -> Iterator[pa.RecordBatch]:
+    """Return one batch without rows behind the others, so that a file without rows has its columns too."""
+    yield pa.RecordBatch.from_pydict({each: pa.array([], pa.string()) for each in source.known})
+
+
+class _Growing:
+    """Columns to which parts are appended. Large blocks only: what is freed goes back to the system."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, NDArray[Any]] = {}
+        self._count = 0
+
+    def append(self, part: dict[str, NDArray[Any]]) -> None:
+        """Append as many values to each column."""
+        count = self._count + len(part["_fault"])
+        for name, column in part.items():
+            held = self._held.setdefault(name, np.empty(_CAPACITY_MIN, column.dtype))
+            if count > len(held):
+                larger = np.empty(max(count, 2 * len(held)), column.dtype)
+                larger[: self._count] = held[: self._count]
+                self._held[name] = held = larger
+            held[self._count : count] = column
+        self._count = count
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns."""
+        return {name: column[: self._count] for name, column in self._held.items()}
 
 
 def _read_points(batch: Batch, reading: Reading) -> Part:
@@ -118,7 +144,7 @@ def _read_points(batch: Batch, reading: Reading) -> Part:
         name: batch.text(name, _TEXT_CHARS_MAX)
         for name in ("meter_read_day", "name_kana", "name", "address", "disconnect_method")
     }
-    content = batch.digest((area, voltage, contract, telemetry, cap), tuple(words.values()))
+    content = batch.digest((area, voltage, contract, telemetry, cap), words.values())
     numbers: dict[str, NDArray[Any]] = {
         "high": high,
         "low": low,
@@ -151,7 +177,7 @@ def _read_meters(batch: Batch, _: Reading) -> Part:
     batch.fail(last >= 10**digits, Fault.REGISTER_VALUE, "removal_register")
     batch.fail(coefficient > _COEFFICIENT_LIMITS[digits + exponent + 4], Fault.ENERGY_RANGE, "coefficient")
     words = {name: batch.text(name, _TEXT_CHARS_MAX) for name in ("interval_capable", "auto_read")}
-    content = batch.digest((end, digits, exponent, coefficient, first, last), tuple(words.values()))
+    content = batch.digest((end, digits, exponent, coefficient, first, last), words.values())
     numbers: dict[str, NDArray[Any]] = {
         "high": high,
         "low": low,
@@ -203,7 +229,7 @@ def _read_supply(batch: Batch, reading: Reading) -> Part:
 def _read_retailers(batch: Batch, _: Reading) -> Part:
     code = batch.codes("retailer_code")
     words = {name: batch.text(name, _TEXT_CHARS_MAX) for name in ("name", "area", "operator_code")}
-    return {"retailer": code.astype(np.uint32), "content": batch.digest((), tuple(words.values()))}, words
+    return {"retailer": code.astype(np.uint32), "content": batch.digest((), words.values())}, words
 
 
 _READERS: dict[str, Callable[[Batch, Reading], Part]] = {

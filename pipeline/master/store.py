@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,10 @@ class MasterStore:
         taken = [_number(each.name) for each in self.quarantine.iterdir()]
         return max(self.current(), *taken, 0) + 1 if taken else self.current() + 1
 
+    def quarantine_file(self, number: int) -> Path:
+        """File of the rows that import `number` refused."""
+        return self.quarantine / f"{number:08d}.jsonl"
+
     def stage_quarantine(self, number: int, lines: Iterable[str]) -> None:
         """Write an import's quarantine file under a name that does not count yet."""
         with (self.quarantine / f".{number:08d}.jsonl").open("w", encoding="utf-8") as file:
@@ -138,31 +142,11 @@ class MasterStore:
         sync_directory(self.quarantine)
         return path
 
-    def stage_version(
-        self, number: int, words: Mapping[str, object], arrays: Mapping[str, NDArray[Any]], before: int
-    ) -> None:
-        """Write a version under a name that does not count yet; files equal to those of version `before` are shared.
-
-        Args:
-            number: the new version.
-            words: what `version.json` holds besides number and layout.
-            arrays: one array for each of `ARRAYS`; a missing name takes over the file of `before`.
-            before: the version this one follows, 0 for none.
-
-        """
+    def stage_version(self, number: int, before: int) -> "StagedVersion":
+        """Begin to write version `number`, which follows version `before` (0 for none)."""
         folder = self.root / f".v{number:08d}"
         folder.mkdir()
-        arrays = arrays if before else {**empty_arrays(), **arrays}
-        for name in ARRAYS:
-            old = self.version_folder(before) / f"{name}.npy" if before else None
-            new = arrays.get(name)
-            if old is not None and (new is None or _same(old, new)):
-                os.link(old, folder / f"{name}.npy")
-            else:
-                assert new is not None, name
-                np.save(folder / f"{name}.npy", new.astype(_TYPES[name], order="C", copy=False))
-        text = json.dumps({"layout": _LAYOUT, "version": number, **words}, ensure_ascii=False)
-        (folder / "version.json").write_text(text + "\n", encoding="utf-8")
+        return StagedVersion(folder, self.version_folder(before) if before else None, number)
 
     def publish_version(self, number: int) -> None:
         """Let a staged version, its log and its quarantine file count, durably; take old versions away."""
@@ -194,6 +178,39 @@ class MasterStore:
                 self.publish_quarantine(current)
             else:
                 staged.unlink()
+
+
+@dataclass(slots=True)
+class StagedVersion:
+    """A version being written; it does not count yet. Files equal to those of the version before are shared."""
+
+    folder: Path
+    before: Path | None
+    number: int
+    _written: set[str] = field(default_factory=set)
+
+    def put(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write some of `ARRAYS`."""
+        for name, array in arrays.items():
+            whole = array.astype(_TYPES[name], order="C", copy=False)
+            old = self.before / f"{name}.npy" if self.before else None
+            if old is not None and _same(old, whole):
+                os.link(old, self.folder / f"{name}.npy")
+            else:
+                np.save(self.folder / f"{name}.npy", whole)
+            self._written.add(name)
+
+    def close(self, words: Mapping[str, object]) -> None:
+        """Write `version.json`; arrays that were not put stay as they were before."""
+        missing = set(ARRAYS) - self._written
+        if self.before is None:
+            empty = empty_arrays()
+            self.put({name: empty[name] for name in missing})
+        else:
+            for name in missing:
+                os.link(self.before / f"{name}.npy", self.folder / f"{name}.npy")
+        text = json.dumps({"layout": _LAYOUT, "version": self.number, **words}, ensure_ascii=False)
+        (self.folder / "version.json").write_text(text + "\n", encoding="utf-8")
 
 
 def open_master(home: Path, version: int | None = None) -> MasterView:
