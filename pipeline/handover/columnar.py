@@ -17,7 +17,15 @@ import pyarrow.parquet as pq
 
 from koma.errors import HandoverError
 from pipeline.handover.batch import Chunk, Decoded
-from pipeline.handover.columns import COLUMNS, RECEIVED_AT, check_names, check_types, damaged, decode_columns
+from pipeline.handover.columns import (
+    COLUMNS,
+    RECEIVED_AT,
+    UNREADABLE,
+    check_names,
+    check_types,
+    damaged,
+    decode_columns,
+)
 
 _KEPT_MAX: Final = 2
 
@@ -34,7 +42,7 @@ def plan_arrow(path: Path, rows_max: int) -> list[Chunk]:
             ignored = check_names(reader.schema.names, path.name)
             check_types(reader.schema, path.name)
             sizes, packed = _batch_rows(reader, mapped)
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         hint = "Hand it over again as an Arrow IPC file (not a stream), whole"
         raise HandoverError(f"{path.name}: not a readable Arrow file: {error}", hint=hint) from error
     return _cut(path, sizes, rows_max, ignored, packed=packed)
@@ -67,7 +75,7 @@ def plan_parquet(path: Path, rows_max: int) -> list[Chunk]:
             ignored = check_names(file.schema_arrow.names, path.name)
             check_types(file.schema_arrow, path.name)
             sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
-    except (pa.ArrowException, OSError) as error:
+    except UNREADABLE as error:
         hint = "Hand it over again, whole"
         raise HandoverError(f"{path.name}: not a readable Parquet file: {error}", hint=hint) from error
     return _cut(path, sizes, rows_max, ignored)
@@ -150,7 +158,7 @@ def _decode(chunk: Chunk, load: Callable[[], pa.Table]) -> Decoded:
         rows = table.slice(offset, chunk.length)
         ours = rows.select([name for name in COLUMNS if name in rows.schema.names])
         batches = ours.combine_chunks().to_batches()
-    except (pa.ArrowException, OSError, IndexError) as error:
+    except UNREADABLE as error:
         raise damaged(chunk.source, f"rows from {chunk.start} on: {error}") from error
     if len(batches) != 1 or batches[0].num_rows != chunk.length:
         raise damaged(chunk.source, f"rows from {chunk.start} on are not those that were announced")

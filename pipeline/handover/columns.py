@@ -34,6 +34,9 @@ IMPORT: Final = "import_register"
 EXPORT: Final = "export_register"
 COLUMNS: Final = (METER_ID, READ_AT, IMPORT, EXPORT, RECEIVED_AT)
 
+UNREADABLE: Final = (pa.ArrowException, OSError, ValueError, IndexError, KeyError)
+"""What Arrow raises at files that are no longer what they were; ValueError of names that are no UTF-8, too."""
+
 _PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _NO_BITS: Final = np.empty(0, np.uint8)
 _NO_BITS.flags.writeable = False
@@ -98,7 +101,7 @@ def decode_columns(batch: pa.RecordBatch, source: str, first_row: int, ignored: 
         received = _times(columns[RECEIVED_AT], verdict, 0, reasons.RECEIVED_AT_NULL, reasons.RECEIVED_AT_INVALID)
         imports = _registers(columns[IMPORT], verdict, reasons.IMPORT_RANGE)
         exports = _registers(columns[EXPORT], verdict, reasons.EXPORT_RANGE)
-    except (pa.ArrowException, IndexError, ValueError) as error:
+    except UNREADABLE as error:
         raise damaged(source, f"rows from {first_row} on: {error}") from error
     place = np.arange(first_row, first_row + rows, dtype=np.int64)
     rejected: tuple[Rejected, ...] = ()
@@ -278,6 +281,8 @@ def _texts(column: pa.Array | None, rows: NDArray[np.int64]) -> list[object]:
         return [None] * len(rows)
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if _is_text(column.type):
+        column = _plain_text(column).cast(pa.large_binary())
     taken = column.take(pa.array(rows))
     if pa.types.is_timestamp(column.type):
         # numpy writes times of any year; Arrow and Python stop at theirs
@@ -289,7 +294,4 @@ def _texts(column: pa.Array | None, rows: NDArray[np.int64]) -> list[object]:
         ]
     if pa.types.is_integer(column.type):
         return list(taken.to_pylist())
-    return [
-        None if value is None else value.decode("utf-8", "surrogateescape")
-        for value in _plain_text(taken).cast(pa.large_binary()).to_pylist()
-    ]
+    return [None if value is None else value.decode("utf-8", "surrogateescape") for value in taken.to_pylist()]

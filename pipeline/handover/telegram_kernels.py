@@ -108,11 +108,10 @@ def word_length(word: np.uint64) -> int:
 def judge_record(at: int, end: int) -> tuple[int, int, int, int]:
     """Judge a record as `scan_frame` its frame, which comes first; then its meter id and received_at."""
     status, where, rows, bad = scan_frame(at + FRAME_AT, end)
-    if status == OK:
-        if not meter_id_ok(at + ID_AT):
-            status, where = METER_ID, at + ID_AT
-        elif be64(at + RECEIVED_AT_AT) < FIRST_MS or be64(at + RECEIVED_AT_AT) > LAST_MS:
-            status, where = RECEIVED_AT, at + RECEIVED_AT_AT
+    if status == OK and not meter_id_ok(at + ID_AT):
+        return METER_ID, at + ID_AT, 0, 0
+    if status == OK and (be64(at + RECEIVED_AT_AT) < FIRST_MS or be64(at + RECEIVED_AT_AT) > LAST_MS):
+        return RECEIVED_AT, at + RECEIVED_AT_AT, 0, 0
     return status, where, rows, bad
 
 
@@ -129,10 +128,8 @@ def count_records(data: NDArray[np.uint8], first: int, rows_max: int) -> tuple[i
         more, more_refused = 0, 1
         if kind == RECORD:
             status, _, more, bad = judge_record(at, end)
-            if status == OK:
+            if status in (OK, OTHER_CLASS, OTHER_SERVICE):
                 more_refused = bad
-            else:
-                more, more_refused = 0, 0 if status in (OTHER_CLASS, OTHER_SERVICE) else 1
         if at > origin + first and rows + refused + more + more_refused > rows_max:
             break
         rows += more
