@@ -60,11 +60,10 @@ def import_master(
         MasterError: a file cannot be read, lacks a required column, or another import is running; nothing was applied.
 
     """
-    home = home.absolute()
     files = find_files(source)
-    store = MasterStore(home)
+    store = MasterStore(home.absolute())
     with store.importing():
-        view = open_master(home)
+        view = open_master(store.home)
         reading = Reading(cap_factor, cap_kw_default, {code: number for number, code in enumerate(view.bgs)})
         rows = {each.table.name: read_rows(each, reading) for each in files}
         folders = store.logged()
@@ -73,30 +72,42 @@ def import_master(
         status = {name: ledger.status for name, ledger in judged.ledgers.items()}
         if "retailers" in rows:
             status["retailers"] = judge_retailers(rows["retailers"], read_log(folders, "retailers"))
-        tables = {name: count_rows(rows[name], status[name]) for name in rows}
-        quarantined = sum(each.quarantined for each in tables.values())
-        bad = BadRows(judged)
         number = store.next_number()
-        applied = not (strict and quarantined) and any(_adds(each) for each in tables.values())
-        staged = quarantined > 0 and not strict
-        if staged:
-            store.stage_quarantine(number, bad.lines(number))
-        report = ImportReport(
-            version=number if applied else view.version,
-            applied=applied,
-            first=first,
-            strict=strict,
-            tables=tables,
-            codes=count_codes(rows),
-            bad=tuple(islice(bad, BAD_ROWS_SHOWN)) if quarantined else (),
-            quarantine=store.quarantine_file(number) if staged else None,
-            ignored_columns={each.name: each.ignored for each in files if each.ignored},
-        )
-        if applied:
+        report = _report(store, view, judged, status, number, strict=strict)
+        if report.quarantine is not None:
+            store.stage_quarantine(number, BadRows(judged).lines(number))
+        if report.applied:
             _make_version(store, view, judged, reading, status, number)
-        elif staged:
+        elif report.quarantine is not None:
             store.publish_quarantine(number)
         return report
+
+
+def _report(
+    store: MasterStore,
+    view: MasterView,
+    judged: Judgement,
+    status: dict[str, NDArray[np.uint8]],
+    number: int,
+    *,
+    strict: bool,
+) -> ImportReport:
+    """Say what the import is going to do."""
+    rows = judged.rows
+    tables = {name: count_rows(rows[name], status[name]) for name in rows}
+    quarantined = sum(each.quarantined for each in tables.values())
+    applied = not (strict and quarantined) and any(_adds(each) for each in tables.values())
+    return ImportReport(
+        version=number if applied else view.version,
+        applied=applied,
+        first=judged.moment.first,
+        strict=strict,
+        tables=tables,
+        codes=count_codes(rows),
+        bad=tuple(islice(BadRows(judged), BAD_ROWS_SHOWN)) if quarantined else (),
+        quarantine=store.quarantine_file(number) if quarantined and not strict else None,
+        ignored_columns={each.source.name: each.source.ignored for each in rows.values() if each.source.ignored},
+    )
 
 
 def _adds(counts: TableCounts) -> bool:

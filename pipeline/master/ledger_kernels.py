@@ -30,6 +30,7 @@ _NOT_STATED: Final = 2**62
 Keys = tuple[NDArray[np.int64], ...]
 Bounds = NDArray[np.int64]
 Rows = NDArray[np.int32]
+Digests = NDArray[np.uint64]
 
 
 @kernel
@@ -88,12 +89,69 @@ def run_end(order: Rows, start: int, end: int, keys: Keys) -> int:
 
 
 @kernel
+def _is_known(order: Rows, start: int, end: int, row: int, n_old: int, when: NDArray[np.int64], says: Digests) -> bool:
+    """Say whether a row known before, of the same run, was recorded at the same time and says the same."""
+    for at in range(start, end):
+        known = order[at]
+        if known < n_old and when[known] == when[row] and says[known] == says[row]:
+            return True
+    return False
+
+
+@kernel
+def _classify_run(
+    order: Rows,
+    start: int,
+    end: int,
+    old: int,
+    stated: NDArray[np.int64],
+    content: Digests,
+    closed: NDArray[np.bool_],
+    active: NDArray[np.bool_],
+    n_old: int,
+    now_ms: int,
+    status: NDArray[np.uint8],
+    recorded: NDArray[np.int64],
+    previous: Rows,
+    clash: Rows,
+) -> tuple[int, int]:
+    """Classify one run, whose last known row is `old`; returns its last row and how many contradict each other."""
+    clashes = 0
+    last = old
+    for at in range(start, end):
+        row = order[at]
+        if row < n_old or not active[row]:
+            continue
+        unstated = stated[row] == _NOT_STATED
+        if not unstated and old >= 0 and stated[row] <= recorded[old]:
+            known = _is_known(order, start, end, row, n_old, stated, content)
+            status[row - n_old] = UNCHANGED if known else OLDER
+            continue
+        beside = last >= n_old and stated[last] == stated[row]
+        repeats = last >= 0 and content[last] == content[row]
+        if beside and not repeats:
+            clash[row] = last
+            clash[last] = row
+            clashes += 1
+        elif repeats and (unstated or beside):
+            status[row - n_old] = UNCHANGED
+        else:
+            recorded[row] = stated[row]
+            if unstated:
+                recorded[row] = now_ms if last < 0 else max(now_ms, recorded[last] + 1)
+            status[row - n_old] = CANCELLED if closed[row] else (NEW if last < 0 else SUPERSEDING)
+            previous[row] = last
+            last = row
+    return last, clashes
+
+
+@kernel
 def classify(
     of: Bounds,
     order: Rows,
     keys: Keys,
     stated: NDArray[np.int64],
-    content: NDArray[np.uint64],
+    content: Digests,
     closed: NDArray[np.bool_],
     active: NDArray[np.bool_],
     n_old: int,
@@ -135,36 +193,13 @@ def classify(
                 previous[row] = _NO_ROW
                 if row < n_old:
                     last = row
-            old = last
-            for at in range(start, end):
-                row = order[at]
-                if row < n_old:
-                    continue
-                status[row - n_old] = IDLE
-                if not active[row]:
-                    continue
-                if stated[row] != _NOT_STATED and old >= 0 and stated[row] <= recorded[old]:
-                    status[row - n_old] = OLDER
-                    for other in range(start, end):
-                        known = order[other]
-                        if known < n_old and recorded[known] == stated[row] and content[known] == content[row]:
-                            status[row - n_old] = UNCHANGED
-                    continue
-                if last >= n_old and stated[last] == stated[row] and content[last] != content[row]:
-                    clash[row] = last
-                    clash[last] = row
-                    clashes += 1
-                    continue
-                repeats = last >= 0 and content[last] == content[row]
-                if repeats and (stated[row] == _NOT_STATED or (last >= n_old and stated[last] == stated[row])):
-                    status[row - n_old] = UNCHANGED
-                    continue
-                recorded[row] = stated[row]
-                if stated[row] == _NOT_STATED:
-                    recorded[row] = now_ms if last < 0 else max(now_ms, recorded[last] + 1)
-                status[row - n_old] = CANCELLED if closed[row] else (NEW if last < 0 else SUPERSEDING)
-                previous[row] = last
-                last = row
+                else:
+                    status[row - n_old] = IDLE
+            last, found = _classify_run(
+                order, start, end, last, stated, content, closed, active, n_old, now_ms,
+                status, recorded, previous, clash,
+            )  # fmt: skip
+            clashes += found
             if last >= 0 and not closed[last]:
                 current[last] = True
             start = end

@@ -119,8 +119,7 @@ class MasterStore:
 
     def next_number(self) -> int:
         """Number for a new import: above every version and every quarantine file."""
-        taken = [_number(each.name) for each in self.quarantine.iterdir()]
-        return max(self.current(), *taken, 0) + 1 if taken else self.current() + 1
+        return max([self.current(), *(_number(each.name) for each in self.quarantine.iterdir())]) + 1
 
     def quarantine_file(self, number: int) -> Path:
         """File of the rows that import `number` refused."""
