@@ -72,8 +72,8 @@ def lay_out(view: MasterView, judged: Judgement) -> Layout:
     shard[:known] = np.repeat(np.arange(view.n_shards, dtype=np.uint16), np.diff(view.shard_points))
     meters = judged.ledgers.get("meters")
     installs = np.zeros(len(alive), np.int64)
-    applied = meters.applied() if meters else np.zeros(0, bool)
-    if meters:
+    applied = meters.applied() if meters is not None else np.zeros(0, bool)
+    if meters is not None:
         count_new_runs(meters.of, meters.order, meters.keys, applied, known, installs)
     last = view.n_shards - 1
     points = int(view.shard_points[-1] - view.shard_points[-2]) if view.n_shards else 0
@@ -84,7 +84,7 @@ def lay_out(view: MasterView, judged: Judgement) -> Layout:
     taken = np.zeros(shards, np.int32)
     taken[: view.n_shards] = view.shard_installs
     local = None
-    if meters:
+    if meters is not None:
         local = meters.locals()
         give_locals(meters.of, meters.order, meters.keys, applied, shard, taken, local)
     if shards and int(taken.max()) >= 1 << SHARD_LOCAL_BITS:
@@ -105,14 +105,14 @@ def number_codes(view: MasterView, judged: Judgement, bgs: dict[str, int]) -> tu
     codes, groups = list(view.retailers), list(view.bgs)
     names = {number: code for code, number in bgs.items()}
     supply = judged.ledgers.get("supply")
-    stays = supply.applied()[supply.n_old :] if supply else np.zeros(0, bool)
-    used = [np.unique(supply.delta["retailer"][stays])] if supply else []
+    stays = supply.applied()[supply.n_old :] if supply is not None else np.zeros(0, bool)
+    used = [np.unique(supply.delta["retailer"][stays])] if supply is not None else []
     if "retailers" in judged.rows:
         listed = judged.rows["retailers"]
         used.append(np.unique(listed.columns["retailer"][listed.fault == 0]))
     found = {f"{number:05d}" for each in used for number in each.tolist()}
     codes += sorted(found - set(codes))
-    if supply:
+    if supply is not None:
         met = {names[number] for number in np.unique(supply.delta["bg"][stays]).tolist()}
         groups += sorted(met - set(groups))
         by_code, by_group = np.zeros(100_000, np.uint16), np.zeros(len(bgs), np.uint16)

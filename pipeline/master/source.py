@@ -128,8 +128,7 @@ class SourceFile:
 
     def values(self, text: str) -> dict[str, str]:
         """Values of a row's text by column, as far as they go."""
-        cells = next(iter(csv.reader([text])), [])
-        return dict(zip(self.header, cells, strict=False))
+        return dict(zip(self.header, _cells(text), strict=False))
 
     def _csv(self) -> Iterator[pa.RecordBatch]:
         with self.path.open("rb") as file:
@@ -137,9 +136,9 @@ class SourceFile:
         if first[:2] in {b"\xff\xfe", b"\xfe\xff"}:
             raise self._not_utf8()
         line = first.decode("utf-8-sig").rstrip("\r\n")
-        self._take_header([each.strip() for each in next(iter(csv.reader([line])), [])])
         if "\r" in line:
             raise MasterError(f"the lines of {self.path} end with CR alone", hint="End them with LF or CR LF")
+        self._take_header([each.strip() for each in _cells(line)])
         kinds = dict.fromkeys(self.header, pa.string())
         reader = pacsv.open_csv(
             self.path,
@@ -275,6 +274,13 @@ def _csv_lines(path: Path, wanted: NDArray[np.int64]) -> Iterator[tuple[int, str
 
 def _line_text(line: bytes) -> str:
     return line.removesuffix(b"\r").decode("utf-8", "replace")
+
+
+def _cells(line: str) -> list[str]:
+    try:
+        return next(iter(csv.reader([line])), [])
+    except csv.Error:  # a line end inside the line, or a value of more than 128 kB
+        return line.split(",")
 
 
 def _joined(values: list[str]) -> str:
