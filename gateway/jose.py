@@ -224,6 +224,20 @@ def unverified(text: str) -> tuple[dict[str, Any], Claims]:
     return header, claims
 
 
+def key_id(text: str) -> str:
+    """`kid` of a compact JWS of any size, before any check; empty where there is none.
+
+    Raises:
+        JoseRefusedError: the header cannot be read.
+
+    """
+    try:
+        header = json.loads(decode_base64url(text.partition(".")[0]))
+    except (ValueError, RecursionError) as error:
+        raise JoseRefusedError("header is not JSON") from error
+    return str(header.get("kid", "")) if isinstance(header, dict) else ""
+
+
 def verify(text: str, key: Key, *, length_max: int = _TEXT_BYTES_MAX) -> tuple[dict[str, Any], bytes]:
     """Header and payload of a compact JWS signed by this key with an algorithm that goes with it.
 

@@ -38,6 +38,8 @@ START_S = 60.0
 STOP_S = 10.0
 """Longest wait until a part has ended by itself."""
 POLL_S = 0.1
+FOLDER_CHARS_MAX = 64
+"""A socket's path has 107 bytes at most."""
 
 _PR_SET_PDEATHSIG = 1
 _HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -81,7 +83,7 @@ def run_gateway(settings: Settings, stop: threading.Event, announce: Callable[[d
         raise StartError("the two listeners need different ports", hint="See KOMA_GATEWAY_URL and KOMA_FILES_URL")
     with ExitStack() as stack:
         stack.enter_context(_only_one(places))
-        runtime = Path(tempfile.mkdtemp(prefix="koma-gateway-"))
+        runtime = Path(tempfile.mkdtemp(prefix="koma-gateway-", dir=_short_folder()))
         stack.callback(shutil.rmtree, runtime, ignore_errors=True)
         parts = stack.enter_context(_stopping())
         _start(settings, places, Sockets(runtime), listeners, parts)
@@ -94,6 +96,12 @@ def run_gateway(settings: Settings, stop: threading.Event, announce: Callable[[d
         while not stop.wait(POLL_S):
             for part in parts:
                 part.must_run()
+
+
+def _short_folder() -> str:
+    """Folder for temporary files, unless sockets in it would have too long a name."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= FOLDER_CHARS_MAX else "/tmp"  # noqa: S108  mkdtemp makes a private folder in it
 
 
 @contextmanager
@@ -135,9 +143,7 @@ def _start(
     hosts = (*(each.host for each in listeners), *_HOSTS)
     certificates: GatewayCertificates = prepare_certificates(places, hosts, datetime.now(UTC))
     places.deliveries.mkdir(parents=True, exist_ok=True)
-    edge, inner = write_configurations(
-        sockets.folder, nginx, places, sockets, certificates, free_port(), listeners
-    )
+    edge, inner = write_configurations(sockets.folder, nginx, places, sockets, certificates, free_port(), listeners)
     environment = {**os.environ, **_environment(settings), RUNTIME_VARIABLE: str(sockets.folder)}
 
     def launch(name: str, zone: Path, command: list[str]) -> None:
@@ -242,8 +248,9 @@ def _wait_until_ready(
 def _answers(client: httpx.Client, settings: Settings) -> bool:
     try:
         state = client.get(f"{settings.gateway_url}/v1/status")
-        files = client.get(f"{settings.files_url}/00000/FileListReceiver")
-        return state.status_code == 200 and state.json()["status"] == "ok" and files.status_code == 403
+        if state.status_code != 200 or state.json()["status"] != "ok":
+            return False
+        return client.get(f"{settings.files_url}/00000/FileListReceiver").status_code == 403
     except (httpx.HTTPError, ValueError, KeyError):
         return False
 

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -118,9 +118,9 @@ def main_app(desk: Desk | None) -> FastAPI:
         lifespan=lifespan,
         exception_handlers={HTTPException: _refuse_http, RequestValidationError: _refuse_values},
     )
-    app.include_router(oauth_routes.router)
-    app.include_router(api_routes.router)
-    _add_head(app)
+    for router in (oauth_routes.router, api_routes.router):
+        app.include_router(router)
+        app.include_router(_with_head(router))
     if desk is not None:
         app.state.desk = desk
         app.add_middleware(StrictPath)
@@ -135,11 +135,13 @@ def _recorder(line: InwardLine, clock: Clock) -> Record:
     return record
 
 
-def _add_head(app: FastAPI) -> None:
-    """Every GET answers HEAD too; the description names GET alone."""
-    for route in list(app.routes):
+def _with_head(router: APIRouter) -> APIRouter:
+    """Routes that answer HEAD as GET is answered; the description names GET alone."""
+    heads = APIRouter(include_in_schema=False)
+    for route in router.routes:
         if isinstance(route, APIRoute) and route.methods == {"GET"}:
-            app.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
+            heads.add_api_route(route.path, route.endpoint, methods=["HEAD"])
+    return heads
 
 
 async def _refuse_http(_request: Request, error: Exception) -> Response:

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world around a gateway for tests: delivery trees by the contract, a running gateway, and a retailer at its door.
+
+The retailer here shares no code with the gateway or its client: joserfc makes its tokens, httpx sends them.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
+from joserfc import jws
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+JST = timezone(timedelta(hours=9))
+WAIT_S = 60.0
+KOMA = (sys.executable, "-c", "from koma.cli import main; main()")
+
+Row = tuple[str, int | None]
+"""Point id and energy in dWh; None where it is missing."""
+Key = ECKey | RSAKey | OKPKey
+
+
+def until(condition: Callable[[], Any], what: str, wait_s: float = WAIT_S) -> Any:
+    """Ask until the answer is true, and give it."""
+    ends = time.monotonic() + wait_s
+    while not (found := condition()):
+        assert time.monotonic() < ends, f"waited {wait_s} s for {what}"
+        time.sleep(0.02)
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on now."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+# ---------------------------------------------------------------------------------------------------- deliveries
+
+
+def xml_of(start: datetime, retailer: str, rows: Sequence[Row]) -> bytes:
+    """XML of a delivery file, by the contract."""
+    lines = []
+    for point, energy in rows:
+        if energy is None:
+            lines.append(f"<JPMR00010><JP06400>{point}</JP06400><JP06122>1</JP06122></JPMR00010>")
+            continue
+        whole, rest = divmod(energy, 10_000)
+        kwh = f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
+        lines.append(
+            f"<JPMR00010><JP06400>{point}</JP06400><JP06119>{point[-6:]}</JP06119><JP06122>0</JP06122>"
+            f"<JP06125>{kwh}</JP06125></JPMR00010>"
+        )
+    code = start.hour * 2 + start.minute // 30 + 1
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?><SBD-MSG><JPMGRP><JPMGH/><JPTRM><JP00002>1110</JP00002>'
+        f"<JP06112>{retailer}</JP06112><JP06116>{start:%Y%m%d}</JP06116><JP06219>{code:02d}</JP06219>"
+        f"<JPM00010>{''.join(lines)}</JPM00010></JPTRM></JPMGRP></SBD-MSG>"
+    ).encode()
+
+
+@dataclass
+class Deliveries:
+    """A delivery tree that grows the way the pipeline lets it grow: files first, manifest line last."""
+
+    root: Path
+
+    def issue(
+        self,
+        retailer: str,
+        start: datetime,
+        rows: Sequence[Row],
+        *,
+        revision: int = 0,
+        split: int = 1,
+        after_min: int = 40,
+        closed: tuple[int, int, int] | None = None,
+        more: Sequence[Sequence[Row]] = (),
+    ) -> list[str]:
+        """Issue one file, or several splits, of one instant; gives the zips' names."""
+        issued = start + timedelta(minutes=after_min)
+        lines, names = [], []
+        for number, each in enumerate((rows, *more), split):
+            if each:
+                lines.append(self._files(retailer, start, each, revision, number, issued))
+                names.append(lines[-1]["file"])
+        if closed is not None:
+            expected, available, missing = closed
+            counts = {"expected": expected, "available": available, "missing": missing}
+            lines.append({"slot_start": start.isoformat(), "closed": True, **counts, "issued_at": issued.isoformat()})
+        folder = self.root / retailer / f"{start:%Y%m%d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest = folder / "manifest.jsonl"
+        old = manifest.read_text() if manifest.exists() else ""
+        temporary = folder / ".manifest"
+        temporary.write_text(old + "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
+        temporary.replace(manifest)
+        return names
+
+    def _files(
+        self, retailer: str, start: datetime, rows: Sequence[Row], revision: int, split: int, issued: datetime
+    ) -> dict[str, Any]:
+        folder = self.root / retailer / f"{start:%Y%m%d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f"W41110{start:%Y%m%d%H%M}{revision:02d}{split:04d}"
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(zipfile.ZipInfo(f"{stem}.xml", (2026, 1, 1, 0, 0, 0)), xml_of(start, retailer, rows))
+        (folder / f"{stem}.zip").write_bytes(buffer.getvalue())
+        count = len(rows)
+        pq.write_table(
+            pa.table(
+                {
+                    "point_id": pa.array([point for point, _ in rows]),
+                    "slot_start": pa.array([start] * count, pa.timestamp("ms", "Asia/Tokyo")),
+                    "energy_dwh": pa.array([energy for _, energy in rows], pa.int64()),
+                    "available": pa.array([energy is not None for _, energy in rows]),
+                    "quality": pa.array(["missing" if energy is None else "actual" for _, energy in rows]),
+                    "revision": pa.array([revision] * count, pa.int16()),
+                    "recorded_at": pa.array([issued] * count, pa.timestamp("ms", "UTC")),
+                }
+            ),
+            folder / f"{stem}.parquet",
+        )
+        return {
+            "file": f"{stem}.zip",
+            "slot_start": start.isoformat(),
+            "revision": revision,
+            "split": split,
+            "rows": count,
+            "available": sum(energy is not None for _, energy in rows),
+            "bytes": len(buffer.getvalue()),
+            "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+            "issued_at": issued.isoformat(),
+        }
+
+
+def points(count: int, first: int = 0) -> list[str]:
+    """Supply point ids of area 03."""
+    return [f"03{number:020d}" for number in range(first, first + count)]
+
+
+def slot_start(text: str = "2026-08-22T16:30") -> datetime:
+    """Start of a slot, in JST."""
+    return datetime.fromisoformat(text).replace(tzinfo=JST)
+
+
+# ---------------------------------------------------------------------------------------------------- the gateway
+
+
+@dataclass
+class Gateway:
+    """A running gateway."""
+
+    home: Path
+    issuer: str
+    files: str
+    ca: Path
+    process: subprocess.Popen[bytes]
+    environment: dict[str, str]
+    open: list[httpx.Client] = field(default_factory=list)
+    """Clients that end with the gateway."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        return Deliveries(self.home / "deliveries")
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def koma(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*KOMA, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def register(self, client_id: str, *arguments: str) -> None:
+        proposed = self.koma("gateway", "client", "propose", client_id, *arguments, "--by", "Person A")
+        assert proposed.returncode == 0, proposed.stderr
+        change = json.loads(proposed.stdout)["change"]
+        approved = self.koma("gateway", "client", "approve", change, "--by", "Person B")
+        assert approved.returncode == 0, approved.stderr
+
+    def audit(self) -> list[dict[str, Any]]:
+        text = (self.home / "gateway" / "inner" / "audit.jsonl").read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def environment_of(home: Path, ports: Sequence[int], **more: str) -> dict[str, str]:
+    """Environment of a gateway's processes and commands."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KOMA_")}
+    return {
+        **kept,
+        "TMPDIR": str(home),
+        "KOMA_HOME": str(home),
+        "KOMA_GATEWAY_URL": f"https://localhost:{ports[0]}",
+        "KOMA_FILES_URL": f"https://localhost:{ports[1]}",
+        **more,
+    }
+
+
+@contextmanager
+def running_gateway(home: Path, **more: str) -> Iterator[Gateway]:
+    """Run `koma gateway up` on free ports until the block is left."""
+    environment = environment_of(home, free_ports(2), **more)
+    with (
+        (home / "up.out").open("wb") as out,
+        subprocess.Popen([*KOMA, "gateway", "up"], env=environment, stdout=out) as process,
+    ):
+        found: Gateway | None = None
+        try:
+
+            def said() -> str:
+                assert process.poll() is None, "the gateway ended"
+                return (home / "up.out").read_text()
+
+            line = json.loads(until(said, "the gateway's line"))
+            found = Gateway(home, line["issuer"], line["files"], Path(line["ca"]), process, environment)
+            yield found
+        finally:
+            for client in found.open if found is not None else ():
+                client.close()
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+# ---------------------------------------------------------------------------------------------------- a retailer
+
+
+def jws_of(header: dict[str, Any], claims: object, key: Any, algorithm: str) -> str:
+    """Compact JWS, with whatever algorithm and claims a test wants."""
+    payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    return jws.serialize_compact({"alg": algorithm, **header}, payload, key, [algorithm], registry)
+
+
+def public(key: Key) -> dict[str, Any]:
+    return {name: value for name, value in key.as_dict(private=False).items() if name != "kid"}
+
+
+ALGORITHM = {ECKey: "ES256", RSAKey: "PS256", OKPKey: "Ed25519"}
+
+
+@dataclass
+class Retailer:
+    """A retailer's own client: its keys, and what it sends."""
+
+    gateway: Gateway
+    client_id: str
+    key: Key = field(default_factory=lambda: ECKey.generate_key("P-256"))
+    nonce: str | None = None
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(verify=self.gateway.trust, timeout=40, trust_env=False)
+        self.gateway.open.append(self.http)
+
+    @property
+    def algorithm(self) -> str:
+        return ALGORITHM[type(self.key)]
+
+    def write_jwks(self, folder: Path) -> Path:
+        file = folder / f"{self.client_id}.jwks.json"
+        file.write_text(json.dumps({"keys": [public(self.key)]}))
+        return file
+
+    def register(self, folder: Path, codes: Sequence[str], *more: str, scope: str = "slots.read") -> "Retailer":
+        arguments = [part for code in codes for part in ("--retailer", code)]
+        jwks = str(self.write_jwks(folder))
+        self.gateway.register(self.client_id, *arguments, "--jwks", jwks, "--scope", scope, *more)
+        until(lambda: self.ask_token().status_code == 200, f"{self.client_id} to be known")
+        return self
+
+    def assertion(self, **claims: Any) -> str:
+        now = int(time.time())
+        base = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": self.gateway.issuer,
+            "iat": now,
+            "exp": now + 60,
+            "jti": uuid.uuid4().hex,
+        }
+        wanted = {name: value for name, value in {**base, **claims}.items() if value is not None}
+        return jws_of({"typ": "JWT"}, wanted, self.key, self.algorithm)
+
+    def proof(
+        self, method: str, url: str, token: str | None = None, header: dict[str, Any] | None = None, **claims: Any
+    ) -> str:
+        base: dict[str, Any] = {"jti": uuid.uuid4().hex, "htm": method, "htu": url, "iat": int(time.time())}
+        if token is not None:
+            base["ath"] = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+        if self.nonce is not None:
+            base["nonce"] = self.nonce
+        wanted = {name: value for name, value in {**base, **claims}.items() if value is not None}
+        return jws_of({"typ": "dpop+jwt", "jwk": public(self.key), **(header or {})}, wanted, self.key, self.algorithm)
+
+    def ask_token(
+        self, form: dict[str, str] | None = None, proofs: Sequence[str] | None = None, **more: str
+    ) -> httpx.Response:
+        url = f"{self.gateway.issuer}/oauth2/token"
+        base = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": self.assertion(),
+        }
+        fields = base | more if form is None else form
+        sent = [self.proof("POST", url)] if proofs is None else proofs
+        return self.http.post(url, data=fields, headers=[("DPoP", each) for each in sent])
+
+    def token(self, scope: str = "") -> str:
+        answer = self.ask_token(scope=scope) if scope else self.ask_token()
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def get(
+        self, path: str, token: str | None = None, method: str = "GET", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        held = token or self.token()
+        url = self.gateway.issuer + path
+        proof = self.proof(method, url.partition("?")[0], held)
+        return self.http.request(
+            method, url, headers={"Authorization": f"DPoP {held}", "DPoP": proof, **(headers or {})}
+        )
+
+
+def raw_request(gateway: Gateway, data: bytes, *, files: bool = False) -> bytes:
+    """Send bytes as they are over TLS; gives everything that comes back."""
+    port = int((gateway.files if files else gateway.issuer).rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+        gateway.trust.wrap_socket(plain, server_hostname="localhost") as line,
+    ):
+        line.sendall(data)
+        answer = b""
+        try:
+            while part := line.recv(65536):
+                answer += part
+        except (ConnectionResetError, ssl.SSLError):
+            pass
+        return answer
+
+
+def parse_raw(answer: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers (small letters) and body of a raw answer; status 0 where it was closed unanswered."""
+    if not answer:
+        return 0, {}, b""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    return int(lines[0].split()[1]), headers, body
+
+
+def tls_client(gateway: Gateway, certificate: Path | None = None, key: Path | None = None) -> httpx.Client:
+    """Client of the mutual-TLS listener."""
+    trust = gateway.trust
+    if certificate is not None:
+        trust.load_cert_chain(certificate, key)
+    client = httpx.Client(verify=trust, timeout=40, trust_env=False, base_url=gateway.files)
+    gateway.open.append(client)
+    return client
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
