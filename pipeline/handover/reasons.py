@@ -46,6 +46,9 @@ ROW_REASONS: Final[dict[int, tuple[str, str]]] = {
     IMPORT_TEXT: ("register_range", f"import_register {_TEXT}"),
     EXPORT_TEXT: ("register_range", f"export_register {_TEXT}"),
     FIELD_COUNT: ("row", "the row has not as many fields as the header"),
-    QUOTES: ("row", "a quoted field does not end in its line, or goes on behind its closing quote"),
+    QUOTES: (
+        "row",
+        "a quote stands inside a field, or a quoted field does not end in its line or goes on behind its quote",
+    ),
 }
 """Code and words of what can be wrong with a row."""

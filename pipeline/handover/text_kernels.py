@@ -202,6 +202,8 @@ def split_line(start: int, end: int, fields: int, layout: NDArray[np.int64], spa
                 return QUOTES
         else:
             while at < end and byte_at(at) != COMMA:
+                if byte_at(at) == QUOTE:
+                    return QUOTES
                 at += 1
             last = at
         for ours in range(FIELDS):
