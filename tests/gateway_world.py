@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +210,12 @@ class Gateway:
         approved = self.koma("gateway", "client", "approve", change, "--by", "Person B")
         assert approved.returncode == 0, approved.stderr
 
+    @property
+    def runtime(self) -> Path:
+        """Folder of the sockets of this run."""
+        (found,) = self.home.glob("koma-gateway-*")
+        return found
+
     def audit(self) -> list[dict[str, Any]]:
         text = (self.home / "gateway" / "inner" / "audit.jsonl").read_text()
         return [json.loads(line) for line in text.splitlines()]
@@ -257,11 +263,16 @@ def running_gateway(home: Path, **more: str) -> Iterator[Gateway]:
 # ---------------------------------------------------------------------------------------------------- a retailer
 
 
+def base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def jws_of(header: dict[str, Any], claims: object, key: Any, algorithm: str) -> str:
-    """Compact JWS, with whatever algorithm and claims a test wants."""
+    """Compact JWS put together by hand, so that header and claims can be whatever a test wants; None is left out."""
+    members = {name: value for name, value in {"alg": algorithm, **header}.items() if value is not None}
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
-    registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-    return jws.serialize_compact({"alg": algorithm, **header}, payload, key, [algorithm], registry)
+    signed = f"{base64url(json.dumps(members).encode())}.{base64url(payload)}"
+    return f"{signed}.{base64url(jws.JWSRegistry.algorithms[algorithm].sign(signed.encode(), key))}"
 
 
 def public(key: Key) -> dict[str, Any]:
@@ -318,24 +329,21 @@ class Retailer:
     ) -> str:
         base: dict[str, Any] = {"jti": uuid.uuid4().hex, "htm": method, "htu": url, "iat": int(time.time())}
         if token is not None:
-            base["ath"] = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
+            base["ath"] = base64url(hashlib.sha256(token.encode()).digest())
         if self.nonce is not None:
             base["nonce"] = self.nonce
         wanted = {name: value for name, value in {**base, **claims}.items() if value is not None}
         return jws_of({"typ": "dpop+jwt", "jwk": public(self.key), **(header or {})}, wanted, self.key, self.algorithm)
 
-    def ask_token(
-        self, form: dict[str, str] | None = None, proofs: Sequence[str] | None = None, **more: str
-    ) -> httpx.Response:
+    def ask_token(self, *, proofs: Sequence[str] | None = None, **more: str) -> httpx.Response:
         url = f"{self.gateway.issuer}/oauth2/token"
         base = {
             "grant_type": "client_credentials",
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
             "client_assertion": self.assertion(),
         }
-        fields = base | more if form is None else form
         sent = [self.proof("POST", url)] if proofs is None else proofs
-        return self.http.post(url, data=fields, headers=[("DPoP", each) for each in sent])
+        return self.http.post(url, data=base | more, headers=[("DPoP", each) for each in sent])
 
     def token(self, scope: str = "") -> str:
         answer = self.ask_token(scope=scope) if scope else self.ask_token()
@@ -353,9 +361,9 @@ class Retailer:
         )
 
 
-def raw_request(gateway: Gateway, data: bytes, *, files: bool = False) -> bytes:
-    """Send bytes as they are over TLS; gives everything that comes back."""
-    port = int((gateway.files if files else gateway.issuer).rpartition(":")[2])
+def raw_request(gateway: Gateway, data: bytes) -> bytes:
+    """Send bytes as they are over TLS; gives everything that comes back until the line is closed."""
+    port = int(gateway.issuer.rpartition(":")[2])
     with (
         socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
         gateway.trust.wrap_socket(plain, server_hostname="localhost") as line,
@@ -365,8 +373,58 @@ def raw_request(gateway: Gateway, data: bytes, *, files: bool = False) -> bytes:
         try:
             while part := line.recv(65536):
                 answer += part
+                if complete(answer):
+                    break
         except (ConnectionResetError, ssl.SSLError):
             pass
+        return answer
+
+
+def complete(answer: bytes) -> bool:
+    """Whether an answer has all the bytes its head announces."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    if not found:
+        return False
+    _, headers, _ = parse_raw(head + found)
+    return len(body) >= int(headers.get("content-length", 0)) or head.startswith(b"HTTP/1.1 304")
+
+
+class RawLine:
+    """One TLS line for many raw requests; opened again whenever the other side closed it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._trust, self._port = gateway.trust, int(gateway.issuer.rpartition(":")[2])
+        self._line: ssl.SSLSocket | None = None
+
+    def close(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+    def ask(self, data: bytes, *, head: bool = False) -> bytes:
+        """Answer to one request; empty where the line was closed unanswered."""
+        if self._line is not None:
+            answer = self._ask(self._line, data, head=head)
+            if answer:
+                return answer
+        plain = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+        self._line = self._trust.wrap_socket(plain, server_hostname="localhost")
+        return self._ask(self._line, data, head=head)
+
+    def _ask(self, line: ssl.SSLSocket, data: bytes, *, head: bool) -> bytes:
+        answer = b""
+        try:
+            line.sendall(data)
+            while not (b"\r\n\r\n" in answer if head else complete(answer)):
+                part = line.recv(65536)
+                if not part:
+                    self.close()
+                    break
+                answer += part
+        except (OSError, ssl.SSLError):
+            self.close()
+        if b"Connection: close" in answer:
+            self.close()
         return answer
 
 
@@ -388,7 +446,3 @@ def tls_client(gateway: Gateway, certificate: Path | None = None, key: Path | No
     client = httpx.Client(verify=trust, timeout=40, trust_env=False, base_url=gateway.files)
     gateway.open.append(client)
     return client
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
