@@ -45,7 +45,16 @@ from pipeline.simulate.options import FORMATS
 
 MARKER = ".koma-demo"
 RETAILERS = 6
-FAULTS = Faults(late_hours=1, exchanges=0.005, losses=0.002, switches=0.02, outage_minutes=40, outage_share=0.05)
+FAULTS = Faults(
+    late_hours=1,
+    exchanges=0.005,
+    losses=0.002,
+    switches=0.02,
+    conflicts=0.0003,
+    off_grid=0.0003,
+    outage_minutes=40,
+    outage_share=0.05,
+)
 
 
 @dataclass(slots=True)
@@ -76,8 +85,9 @@ class Demo:
         record = {"options": describe(self.options), "summary": asdict(summary)}
         (self.simulation / "simulation.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         note(
-            f"  {summary.points:,} points, {summary.stamps} stamps, {summary.reads:,} reads in {summary.files} files; "
-            f"{summary.switches:,} retailer changes, {summary.exchanges} meter exchanges, {summary.rollovers} roll-overs; "
+            f"  {summary.points:,} points ({summary.generation:,} generate), {summary.stamps} stamps, "
+            f"{summary.reads:,} reads in {summary.files} files; {summary.switches:,} retailer changes, "
+            f"{summary.exchanges} meter exchanges, {summary.rollovers} roll-overs; "
             f"{summary.late:,} reads late, {summary.lost:,} lost, {summary.repeated:,} repeated"
         )
         self.home.mkdir()
@@ -175,6 +185,7 @@ class Demo:
             slots_table({start: facts for start, facts in slot_facts(self.home).items() if start in starts}),
             "The head-end falls silent at 01:30: later slots go out as missing, which is a state and never a zero.\n",
             stages_table(self.stages()),
+            f"{self._reads()}\n",
             retailers_table(self.retailers),
             f"{said}, {seconds:.0f} s in all.\n",
             *self._where(),
@@ -193,6 +204,13 @@ class Demo:
             pulls("published → fetched, OAuth", self.oauth),
             pulls("published → fetched, mutual TLS", self.certificate),
         ]
+
+    def _reads(self) -> str:
+        """Return what became of the reads: nothing goes astray."""
+        names = ("received", "accepted", "duplicate", "filtered", "quarantined", "held")
+        received, *others = (sum(int(step.summary[name]) for step in self.steps) for name in names)
+        parts = " + ".join(f"{count:,} {name}" for name, count in zip(names[1:], others, strict=True))
+        return f"Reads: {received:,} received {'=' if received == sum(others) else 'IS NOT'} {parts}"
 
     def _where(self) -> Iterator[str]:
         yield f"Files lie in {self.folder}:"

@@ -29,7 +29,8 @@ class Summary:
     """What was written. A read is one register of one meter at one stamp that holds a value.
 
     Attributes:
-        points, meters: supply points; meters at the start of the window that can be read remotely.
+        points, generation: supply points; those among them on the export register of a meter.
+        meters: meters at the start of the window that can be read remotely.
         slots, stamps: half-hours, and the stamps that bound them.
         reads: reads in the hand-over files, `unique_reads` of known meters without repetitions.
         repeated, contradicting, off_grid, unknown: reads among them that are not `unique_reads`.
@@ -42,6 +43,7 @@ class Summary:
     """
 
     points: int
+    generation: int
     meters: int
     slots: int
     stamps: int
@@ -128,6 +130,7 @@ def _summary(
     cells = {word: int(number) for word, number in zip(QUALITIES, truth.qualities, strict=True) if number}
     return Summary(
         points=options.points,
+        generation=sum(int(block.generation.sum()) for block in blocks),
         meters=sum(fleet.reporting for fleet in fleets),
         slots=options.slots,
         stamps=options.slots + 1,
