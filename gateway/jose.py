@@ -89,13 +89,14 @@ def _imported(text: str) -> Key:
         elif kind == "OKP" and curve == "Ed25519":
             key = OKPKey.import_key(member)
         elif kind == "RSA":
+            bits = int.from_bytes(decode_base64url(member["n"])).bit_length()
+            if not RSA_BITS_MIN <= bits <= RSA_BITS_MAX:
+                raise KeyFormError(f"RSA key of {bits} bits")
             key = RSAKey.import_key(member)
-            if not RSA_BITS_MIN <= key.raw_value.key_size <= RSA_BITS_MAX:
-                raise KeyFormError(f"RSA key of {key.raw_value.key_size} bits")
         else:
             raise KeyFormError(f"key of kind {kind!r:.20} {curve!r:.20}", hint="Use EC P-256, Ed25519 or RSA")
         key.thumbprint()
-    except (JoseError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (JoseError, JoseRefusedError, ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
         raise KeyFormError(f"key cannot be read: {error}") from error
     return key
 

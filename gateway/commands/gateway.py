@@ -27,24 +27,34 @@ ClientId = Annotated[str, typer.Argument(metavar="ID", help="The client.")]
 _SEVERAL = ("--retailer", "--dpop", "--cert")
 
 
+def spread(given: list[str]) -> list[str]:
+    """Arguments with each value of an option that takes several under an option of its own.
+
+    A second value counts only once the client's id was read, since that could be meant too.
+
+    >>> spread(["r1", "--retailer", "10013", "10021", "--by", "A"])
+    ['r1', '--retailer', '10013', '--retailer', '10021', '--by', 'A']
+    """
+    found: list[str] = []
+    option, values, named = "", 0, False
+    for each in given:
+        if each.startswith("-"):
+            option, values = ("" if "=" in each else each), 0
+        else:
+            values += 1
+            if option in _SEVERAL and values > 1 and named:
+                found.append(option)
+            named = named or not option or values > 1
+        found.append(each)
+    return found
+
+
 class Spread(TyperCommand):
-    """Lets `--retailer 10013 10021` mean `--retailer 10013 --retailer 10021`, once the client's id was read."""
+    """Lets `--retailer 10013 10021` mean `--retailer 10013 --retailer 10021`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Spread the values, then parse as ever."""
-        spread: list[str] = []
-        option, values, named = "", 0, False
-        for each in args:
-            if each.startswith("-"):
-                option, values = (each, 0) if "=" not in each else ("", 0)
-                spread.append(each)
-                continue
-            values += 1
-            if option in _SEVERAL and values > 1 and named:
-                spread.append(option)
-            named = named or not option or values > 1
-            spread.append(each)
-        return super().parse_args(ctx, spread)
+        return super().parse_args(ctx, spread(args))
 
 
 @app.command(epilog="Example: KOMA_HOME=var/koma koma gateway up")
@@ -155,7 +165,7 @@ def list_clients(*, home: Home = None, as_json: Json = False) -> None:
 def new_keys(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write; made if absent.")],
     *,
-    name: Annotated[str, typer.Option("--name", help="Name in the certificate.")] = "retailer",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name in the certificate.")] = "retailer",
     as_json: Json = False,
 ) -> None:
     """Make a retailer's keys for a trial: key.json, jwks.json, cert.pem, cert-key.pem.

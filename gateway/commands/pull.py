@@ -16,51 +16,52 @@ from koma.settings import Settings, load_settings
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
-_OAUTH, _TLS = "OAuth", "Mutual TLS"
 _EPILOG = (
     "Example: koma pull --client-id r1 --key r1/key.json --ca ca.pem --dest r1-pulled; "
     "by certificate: koma pull --retailer 10013 --cert r2/cert.pem --key-file r2/cert-key.pem --ca ca.pem"
 )
 
 
+def _oauth(flag: str, metavar: str, text: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel="OAuth")
+
+
+def _tls(flag: str, metavar: str, text: str) -> Any:
+    return typer.Option(flag, metavar=metavar, help=text, rich_help_panel="Mutual TLS")
+
+
+ClientId = Annotated[str | None, _oauth("--client-id", "ID", "Id that the operator registered.")]
+KeyFile = Annotated[Path | None, _oauth("--key", "FILE", "Private key: JWK, or PEM without a password.")]
+Gateway = Annotated[str | None, _oauth("--gateway", "URL", "Base address; KOMA_GATEWAY_URL unless given.")]
+Form = Annotated[str, _oauth("--format", "zip|parquet", "Which files to fetch.")]
+Wait = Annotated[int, typer.Option("--wait", min=0, max=25, help="Seconds to wait for news.", rich_help_panel="OAuth")]
+AcceptKeys = Annotated[
+    bool,
+    typer.Option("--accept-release-keys", help="Trust keys of manifests not seen before.", rich_help_panel="OAuth"),
+]
+Certificate = Annotated[Path | None, _tls("--cert", "PEM", "Client certificate.")]
+CertificateKey = Annotated[Path | None, _tls("--key-file", "PEM", "Its private key.")]
+Retailers = Annotated[list[str] | None, _tls("--retailer", "CODE", "Code to fetch; may be repeated.")]
+Files = Annotated[str | None, _tls("--files", "URL", "Base address; KOMA_FILES_URL unless given.")]
+Since = Annotated[str | None, _tls("--since", "YYYY-MM-DD", "List each day from this one, instead of the newest list.")]
+Until = Annotated[str | None, _tls("--until", "YYYY-MM-DD", "Last day to list; today unless given.")]
+
+
 @app.command(epilog=_EPILOG)
 def pull(
     *,
-    client_id: Annotated[str | None, typer.Option("--client-id", metavar="ID", rich_help_panel=_OAUTH)] = None,
-    key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="Private key, JWK or PEM.", rich_help_panel=_OAUTH)
-    ] = None,
-    gateway: Annotated[
-        str | None,
-        typer.Option("--gateway", metavar="URL", help="KOMA_GATEWAY_URL unless given.", rich_help_panel=_OAUTH),
-    ] = None,
-    form: Annotated[
-        str, typer.Option("--format", metavar="zip|parquet", help="Which files to fetch.", rich_help_panel=_OAUTH)
-    ] = "zip",
-    wait: Annotated[
-        int, typer.Option("--wait", min=0, max=25, help="Seconds to wait for something.", rich_help_panel=_OAUTH)
-    ] = 0,
-    accept_release_keys: Annotated[
-        bool,
-        typer.Option("--accept-release-keys", help="Trust new keys of manifests.", rich_help_panel=_OAUTH),
-    ] = False,
-    cert: Annotated[Path | None, typer.Option("--cert", metavar="PEM", rich_help_panel=_TLS)] = None,
-    key_file: Annotated[Path | None, typer.Option("--key-file", metavar="PEM", rich_help_panel=_TLS)] = None,
-    retailer: Annotated[
-        list[str] | None, typer.Option("--retailer", metavar="CODE", help="May be repeated.", rich_help_panel=_TLS)
-    ] = None,
-    files: Annotated[
-        str | None, typer.Option("--files", metavar="URL", help="KOMA_FILES_URL unless given.", rich_help_panel=_TLS)
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since", metavar="YYYY-MM-DD", help="List each day from this one to --until.", rich_help_panel=_TLS
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="YYYY-MM-DD", help="Today unless given.", rich_help_panel=_TLS)
-    ] = None,
+    client_id: ClientId = None,
+    key: KeyFile = None,
+    gateway: Gateway = None,
+    form: Form = "zip",
+    wait: Wait = 0,
+    accept_release_keys: AcceptKeys = False,
+    cert: Certificate = None,
+    key_file: CertificateKey = None,
+    retailer: Retailers = None,
+    files: Files = None,
+    since: Since = None,
+    until: Until = None,
     ca: Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="What to trust; else the system's.")] = None,
     dest: Annotated[Path, typer.Option("--dest", metavar="DIR", help="Files, ledger and state.")] = Path("pulled"),
     home: Annotated[Path | None, typer.Option("--home", metavar="PATH", help="Data directory, for settings.")] = None,
@@ -81,16 +82,11 @@ def pull(
     try:
         settings = load_settings(home=home)
         with progress("fetching", None) as advance:
-
-            def tell(count: int) -> None:
-                advance(count)
-
             if client_id is not None and key is not None:
-                told = _by_key(
-                    settings, client_id, key, gateway, ca, dest, form, wait, tell, accept_keys=accept_release_keys
-                )
+                accept = accept_release_keys
+                told = _by_key(settings, client_id, key, gateway, ca, dest, form, wait, advance, accept_keys=accept)
             else:
-                told = _by_certificate(settings, cert, key_file, retailer or [], files, ca, dest, days, tell)
+                told = _by_certificate(settings, cert, key_file, retailer or [], files, ca, dest, days, advance)
     except KomaError as error:
         fail(error, as_json=as_json)
     emit(told)
