@@ -14,7 +14,7 @@ from koma.limits import BATCH_READS_MAX
 from koma.settings import Settings
 from koma.slots import JST, format_jst
 from pipeline import quarantine
-from pipeline.handover import Rejected, plan_chunks
+from pipeline.handover import Chunk, Rejected, plan_chunks
 from pipeline.held import held_chunk
 from pipeline.home import Home, publish_tree, sync_filesystem
 from pipeline.intake_graph import Counts, Group, Intake, Report, build_intake
@@ -25,6 +25,7 @@ from pipeline.prefilter.arrivals import DAY_MS, Arrivals
 from pipeline.runner import new_pipeline, read_reports
 
 CHUNKS_PER_GROUP = 8
+PACKED = (".gz", ".zst")
 
 
 @dataclass(slots=True)
@@ -133,8 +134,16 @@ def _groups(files: Iterable[Path], held: Iterable[Path]) -> tuple[list[tuple[int
             chunks += plan_chunks(path, BATCH_READS_MAX)
         except HandoverError as error:
             unreadable.append(Rejected(path.name, 0, "file", str(error), b"", 1))
-    spans = range(0, len(chunks), CHUNKS_PER_GROUP)
-    return [(k, tuple(chunks[k : k + CHUNKS_PER_GROUP])) for k in spans], unreadable
+    groups: list[list[Chunk]] = []
+    for chunk in chunks:
+        packed = chunk.path.endswith(PACKED)  # unpacks from the start: its chunks stay together, in order
+        last = groups[-1] if groups else []
+        together = bool(last) and last[-1].path == chunk.path if packed else 0 < len(last) < CHUNKS_PER_GROUP
+        if together and (packed or not last[-1].path.endswith(PACKED)):
+            last.append(chunk)
+        else:
+            groups.append([chunk])
+    return [(number, tuple(group)) for number, group in enumerate(groups)], unreadable
 
 
 def _unreadable(rejected: list[Rejected]) -> Report:

@@ -7,6 +7,7 @@ description it was built from, or from files of the home; so stages run in any p
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,18 @@ import pyarrow as pa
 from koma.errors import HandoverError
 from koma.slots import MS_PER_SLOT
 from pipeline import quarantine
-from pipeline.columns import Columns
 from pipeline.handover import decode_chunk
 from pipeline.handover.batch import Chunk, Decoded, ReadBatch, Rejected
 from pipeline.held import is_held, read_held, write_held
 from pipeline.journal import Segment, read_state
 from pipeline.master import MasterView, open_master
+from pipeline.master.view import OPEN_MS
 from pipeline.packed import Packed, joined
 from pipeline.prefilter import Bounds, Routed, judge, route
 from pipeline.prefilter.arrivals import Arrivals, arrivals_of
 from pipeline.prefilter.route import cut
 from pipeline.register_kernels import ACCEPTED, CONFLICT, DUPLICATE
-from pipeline.registers import RegisterBook, Scattered, scatter
+from pipeline.registers import Boundaries, RegisterBook, Scattered, scatter
 from pipeline.runner import CollectReports
 
 Group = tuple[Chunk, ...]
@@ -105,7 +106,12 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         if refused:
             report.quarantined = pa.concat_tables(refused)
         for part in cut(routed, view.n_shards, self._intake.floor_ms):
-            columns: Columns = {"local": part.local, "stamp": part.stamp, "value": part.value, "arrival": part.arrival}
+            columns: dict[str, Any] = {
+                "local": part.local,
+                "stamp": part.stamp,
+                "value": part.value,
+                "arrival": part.arrival,
+            }
             yield part.shard, Packed((part.counted,), columns)
         yield beam.pvalue.TaggedOutput("report", report)
 
@@ -204,7 +210,9 @@ class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         counted = np.repeat([part.meta[0] for part in packed], [len(part.columns["local"]) for part in packed])
         book = open_book(intake.home, intake.batch - 1)
         name = f"{intake.batch:08d}-{shard:05d}.col"
-        result = scatter(book, shard, int(view.shard_installs[shard]), reads, intake.work / "registers" / name)
+        installs = int(view.shard_installs[shard])
+        boundaries = _boundaries(intake.home, intake.master, shard)
+        result = scatter(book, shard, installs, reads, boundaries, intake.work / "registers" / name)
         report = Report()
         counts = np.bincount(result.verdict[counted], minlength=3)
         report.counts = Counts(
@@ -218,6 +226,26 @@ class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             report.first_stamp = min(stamp for stamp, _ in result.stamps)
         report.quarantined = _conflicts(view, shard, reads, counted, result)
         yield report
+
+
+@lru_cache(maxsize=512)
+def _boundaries(home: Path, version: int, shard: int) -> Boundaries:
+    """Return the registers that the master gives on slot boundaries, as known now."""
+    view = open_master(home, version)
+    first, last = view.install_of[view.shard_points[shard]], view.install_of[view.shard_points[shard + 1]]
+    local, known = view.install_local[first:last], view.install_rec_to[first:last] == OPEN_MS
+    stamps, locals_, values = [], [], []
+    for at_ms, value in (
+        (view.install_from_ms[first:last], view.install_first[first:last]),
+        (view.install_to_ms[first:last], view.install_last[first:last]),
+    ):
+        rows = np.flatnonzero(known & (value >= 0) & (at_ms % MS_PER_SLOT == 0))
+        stamps.append(at_ms[rows] // MS_PER_SLOT)
+        locals_.append(local[rows])
+        values.append(value[rows])
+    stamp = np.concatenate(stamps)
+    order = np.argsort(stamp, kind="stable")
+    return Boundaries(stamp[order], np.concatenate(locals_)[order], np.concatenate(values)[order])
 
 
 def _conflicts(

@@ -93,9 +93,9 @@ def of_conflicts(
         source=pa.array([""]).take(pa.array(np.zeros(len(value), np.int64))),
         place=np.full(len(value), -1, np.int64),
         code=pa.array(["conflict"]).take(pa.array(np.zeros(len(value), np.int64))),
-        detail=pa.array(["an earlier read of this stamp has another value; decide which is true, then supersede"]).take(
-            pa.array(np.zeros(len(value), np.int64))
-        ),
+        detail=pa.array(
+            ["another register is known for this stamp; decide which is true, then supersede or correct the master"]
+        ).take(pa.array(np.zeros(len(value), np.int64))),
         point_id=point_ids,
         read_at=pa.array(stamp_ms, pa.timestamp("ms", "Asia/Tokyo")),
         received_at=pa.array(received_ms, pa.timestamp("ms", "UTC")),

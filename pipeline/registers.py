@@ -19,6 +19,7 @@ from pipeline.columns import Columns, read_columns, write_columns
 from pipeline.journal import Segment
 from pipeline.register_kernels import (
     ABSENT_MS,
+    CONFLICT,
     classify,
     count_changes,
     count_stamps,
@@ -136,6 +137,28 @@ class RegisterBook:
 
 
 @dataclass(frozen=True, slots=True)
+class Boundaries:
+    """Registers that the master gives at installation or removal, of one shard, ascending by stamp."""
+
+    stamp: NDArray[np.int64]
+    local: NDArray[np.uint32]
+    value: NDArray[np.int64]
+
+    def contradicted(
+        self, stamp: int, rows: NDArray[np.uint32], local: NDArray[np.uint32], value: NDArray[np.uint32], installs: int
+    ) -> NDArray[np.bool_] | None:
+        """Say which of `rows` differ from the master's register at `stamp`; None where it gives none."""
+        first, last = np.searchsorted(self.stamp, [stamp, stamp + 1])
+        if first == last:
+            return None
+        given = np.full(installs, -1, np.int64)
+        given[self.local[first:last]] = self.value[first:last]
+        wanted = given[local[rows]]
+        contradicted: NDArray[np.bool_] = (wanted >= 0) & (wanted != value[rows])
+        return contradicted
+
+
+@dataclass(frozen=True, slots=True)
 class Scattered:
     """What one shard's reads came to: a verdict each, those displaced, the stamps with their latest arrival."""
 
@@ -150,11 +173,13 @@ def scatter(
     shard: int,
     installs: int,
     reads: Columns,
+    boundaries: Boundaries,
     target: Path,
 ) -> Scattered:
     """Let `reads` (columns local, stamp, value, arrival) into the book: write the segment `target` of what they change.
 
-    A read of the same value as the elected one is a duplicate, of another value a conflict; so is an elected read of an
+    A read that differs from the master's register at installation or removal is a conflict and never elected. A read of
+    the same value as the elected one is a duplicate, of another value a conflict; so is an elected read of an
     earlier intake that an earlier arrival displaces now. The verdicts depend on the set of reads, not on their order.
     """
     local, stamp, value, arrival = reads["local"], reads["stamp"], reads["value"], reads["arrival"]
@@ -168,6 +193,10 @@ def scatter(
     taken: list[tuple[int, int, Columns]] = []
     for at in np.flatnonzero(counts).tolist():
         rows = order[int(ends[at] - counts[at]) : int(ends[at])]
+        contradicted = boundaries.contradicted(first + at, rows, local, value, installs)
+        if contradicted is not None:  # the master's register stands; a read that differs is no candidate
+            verdict[rows[contradicted]] = CONFLICT
+            rows = rows[~contradicted]
         base = book.column(shard, first + at, installs).resized(installs)
         best = Column(base.value.copy(), base.arrival.copy())
         elect(rows, local, value, arrival, best.value, best.arrival)
