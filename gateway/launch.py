@@ -194,7 +194,7 @@ def _granian_command(target: str, socket: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "granian", target),
         *("--factory", "--interface", "asgi", "--loop", "asyncio", "--http", "1", "--no-ws"),
-        *("--uds", str(socket), "--uds-permissions", "600"),
+        *("--uds", str(socket), "--uds-permissions", "0o600"),
         *("--workers", "1", "--backpressure", "1024", "--log-level", "warning"),
         *("--workers-kill-timeout", "3"),
     ]

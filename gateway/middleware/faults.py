@@ -2,6 +2,7 @@
 """The one place where a refusal, and any fault, becomes an HTTP answer. Deny is the default."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 from starlette.requests import Request
@@ -48,7 +49,8 @@ class Faults:
                 raise
             request = Request(scope)
             refusal = _refusal_of(error)
-            self._record(request, refusal)
+            with suppress(OSError):  # the record is full or gone: refuse all the same
+                self._record(request, refusal)
             await answer(refusal, trace_id(request))(scope, receive, send)
 
 
