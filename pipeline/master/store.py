@@ -12,6 +12,7 @@ Names that begin with a dot are unfinished, and so is what bears a higher number
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
@@ -29,10 +30,11 @@ from koma.errors import MasterError
 from koma.limits import POINT_ID_DIGITS
 from pipeline.columns import replace_file, sync_directory
 from pipeline.home import sync_filesystem
+from pipeline.journal import read_state
 from pipeline.master.view import MasterView
 
 VERSIONS_KEPT = 8
-"""Older versions are taken away; the log stays."""
+"""Older versions are taken away, unless an interrupted issue needs them; the log stays."""
 
 _LAYOUT = 1
 _WORDS = ("version", "retailers", "bgs")
@@ -154,8 +156,7 @@ class MasterStore:
         sync_directory(self.root)
         replace_file(self.root / "current", f"{number:08d}\n".encode())
         self.publish_quarantine(number)
-        for folder in self._numbered(self.root, "v")[:-VERSIONS_KEPT]:
-            shutil.rmtree(folder)
+        self._thin_out()
 
     def logged(self) -> list[Path]:
         """Log folders of the imports that make up the current version, in order."""
@@ -164,6 +165,17 @@ class MasterStore:
     def _numbered(self, parent: Path, prefix: str) -> list[Path]:
         found = [each for each in parent.iterdir() if re.fullmatch(prefix + "[0-9]{8}", each.name)]
         return sorted(found)
+
+    def _thin_out(self) -> None:
+        """Take old versions away, but not what an issue that a crash interrupted has to be finished with."""
+        old = self._numbered(self.root, "v")[:-VERSIONS_KEPT]
+        if not old:
+            return
+        intent = read_state(self.home / "journal").intent
+        needed = math.inf if intent is None else intent["master"]
+        for folder in old:
+            if _number(folder.name) < needed:
+                shutil.rmtree(folder)
 
     def _clear(self) -> None:
         current = self.current()

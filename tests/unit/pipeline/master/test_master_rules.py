@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.master.rules import SENTENCES, Fault
+from pipeline.master.source import TABLES
 from tests.unit.pipeline.master.desk import Desk, Row, point
 
 POINT = {"point_id": point(1)}
@@ -278,3 +279,10 @@ def test_counts_add_up(desk: Desk) -> None:
     assert found["supply"] == {
         "rows": 3, "new": 0, "superseding": 1, "unchanged": 0, "older": 1, "cancelled": 1, "quarantined": 0,
     }  # fmt: skip
+
+
+def test_the_documentation_names_every_code_and_every_column() -> None:
+    text = (Path(__file__).parents[4] / "docs" / "resources" / "master.md").read_text(encoding="utf-8")
+    names = [fault.code for fault in SENTENCES] + [column for table in TABLES for column in table.columns]
+
+    assert [name for name in names if f"`{name}`" not in text] == []

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a version becomes current, what a crash leaves, and what is kept."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from koma.errors import MasterError
+from pipeline.home import open_home
+from pipeline.journal import Journal
+from pipeline.master import open_master, store
+from pipeline.master.store import ARRAYS, VERSIONS_KEPT, MasterStore
+from tests.unit.pipeline.master.desk import Desk, point
+
+POINT = {"point_id": point(1)}
+SUPPLY = {"point_id": point(1), "retailer_code": "11113", "valid_from": "2026-04-01"}
+
+
+class CrashError(Exception):
+    """The process dies here."""
+
+
+def tree(folder: Path) -> set[str]:
+    return {each.relative_to(folder).as_posix() for each in folder.rglob("*") if each.is_file()}
+
+
+STEPS = [
+    (store, "sync_filesystem"),
+    (store, "replace_file"),
+    (store.StagedVersion, "put"),
+    (store.StagedVersion, "close"),
+    (MasterStore, "publish_quarantine"),
+]
+
+
+@pytest.mark.parametrize(("owner", "step"), STEPS)
+def test_a_crash_leaves_the_version_before_or_the_whole_new_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
+) -> None:
+    def crash(*_: object) -> None:
+        raise CrashError
+
+    tables: dict[str, Any] = {"points": [POINT | {"contract_kw": "3"}, {"point_id": "bad"}], "supply": [SUPPLY]}
+    desk.learn(points=[POINT])
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, step, crash)
+        with pytest.raises(CrashError):
+            desk.learn(now="2026-06-01", **tables)
+    done = step == "publish_quarantine"
+
+    assert desk.view.version == (2 if done else 1)
+    assert len(desk.view.supply_from) == (1 if done else 0)
+
+    report = desk.learn(now="2026-06-01", **tables)
+    assert report.applied is not done
+    assert desk.view.version == 2
+    assert len(desk.view.supply_from) == 1
+    left = tree(desk.home / "master") | tree(desk.home / "quarantine")
+    assert not [name for name in left if "/." in name or (name.startswith(".") and name != ".lock")]
+    assert {name for name in left if name.endswith(".jsonl")} == (
+        {"master/00000002.jsonl", "master/00000003.jsonl"} if done else {"master/00000002.jsonl"}
+    )
+
+
+def test_an_open_version_outlives_the_next(desk: Desk) -> None:
+    desk.learn(points=[POINT])
+    before = desk.view
+    desk.learn(now="2026-06-01", points=[{"point_id": point(0)}])
+
+    assert (before.version, before.n_points) == (1, 1)
+    assert (desk.view.version, desk.view.n_points) == (2, 2)
+    assert open_master(desk.home, 1).point_id.tolist() == before.point_id.tolist()
+
+
+def test_the_same_version_is_opened_once(desk: Desk) -> None:
+    desk.learn(points=[POINT])
+
+    assert open_master(desk.home) is open_master(desk.home, 1)
+
+
+def test_arrays_cannot_be_written(desk: Desk) -> None:
+    empty = desk.view
+    desk.learn(points=[POINT], supply=[SUPPLY])
+    for view in (empty, desk.view):
+        for name in ARRAYS:
+            assert not getattr(view, name).flags.writeable
+
+
+def test_a_version_that_is_not_there_is_named(desk: Desk) -> None:
+    with pytest.raises(MasterError, match="version 7 is not in"):
+        open_master(desk.home, 7)
+
+
+def test_a_broken_pointer_is_named(desk: Desk) -> None:
+    desk.learn(points=[POINT])
+    (desk.home / "master" / "current").write_text("x")
+
+    with pytest.raises(MasterError, match="current cannot be read"):
+        open_master(desk.home)
+
+
+def test_what_did_not_change_is_not_stored_twice(desk: Desk) -> None:
+    desk.learn(points=[POINT], supply=[SUPPLY])
+    desk.learn(now="2026-06-01", supply=[SUPPLY | {"valid_to": "2026-05-01"}])
+    folders = [MasterStore(desk.home).version_folder(version) for version in (1, 2)]
+
+    def shared(name: str) -> bool:
+        first, second = ((folder / f"{name}.npy").stat().st_ino for folder in folders)
+        return first == second
+
+    assert shared("point_id")
+    assert shared("table")
+    assert not shared("supply_to")
+
+
+def test_old_versions_go_and_the_log_stays(desk: Desk) -> None:
+    for number in range(VERSIONS_KEPT + 2):
+        desk.learn(now="2026-06-01", points=[{"point_id": point(number)}])
+    master = desk.home / "master"
+
+    assert desk.view.n_points == VERSIONS_KEPT + 2
+    assert len(list(master.glob("v*"))) == VERSIONS_KEPT
+    assert len(list((master / "log").iterdir())) == VERSIONS_KEPT + 2
+
+
+def test_the_version_of_an_interrupted_issue_stays(desk: Desk) -> None:
+    desk.learn(points=[POINT])
+    journal = Journal(open_home(desk.home).path("journal"))
+    journal.append({"kind": "intent", "to": 1_700_000_000_000, "batches": 1, "master": 1, "extra": False})
+    for number in range(VERSIONS_KEPT + 2):
+        desk.learn(now="2026-06-01", points=[{"point_id": point(number + 2)}])
+    assert open_master(desk.home, 1).n_points == 1
+
+    journal.append({"kind": "issued", "to": 1_700_000_000_000, "extra": False})
+    journal.close()
+    desk.learn(now="2026-06-01", points=[{"point_id": point(99)}])
+    with pytest.raises(MasterError, match="version 2 is not in"):
+        open_master(desk.home, 2)
+
+
+def test_two_imports_at_once_are_refused(desk: Desk) -> None:
+    desk.learn(points=[POINT])
+    lock = os.open(desk.home / "master" / ".lock", os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(MasterError, match="another import"):
+            desk.learn(now="2026-06-01", points=[POINT])
+    finally:
+        os.close(lock)
+
+
+def test_every_array_has_its_type(desk: Desk) -> None:
+    empty = desk.view
+    desk.learn(points=[POINT], supply=[SUPPLY])
+
+    for name in ARRAYS:
+        mapped, blank = getattr(desk.view, name), getattr(empty, name)
+        assert (mapped.dtype, mapped.ndim, type(mapped)) == (blank.dtype, blank.ndim, np.ndarray)
