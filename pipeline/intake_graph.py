@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from koma.errors import HandoverError
 from koma.slots import MS_PER_SLOT
@@ -21,10 +22,10 @@ from pipeline import quarantine
 from pipeline.handover import decode_chunk
 from pipeline.handover.batch import Chunk, Decoded, ReadBatch, Rejected
 from pipeline.held import is_held, read_held, write_held
-from pipeline.journal import Segment, read_state
+from pipeline.journal import NEVER, Segment, read_state
 from pipeline.master import MasterView, open_master
 from pipeline.master.view import OPEN_MS
-from pipeline.packed import Packed, joined
+from pipeline.packed import Packed, spilled
 from pipeline.prefilter import Bounds, Routed, judge, route
 from pipeline.prefilter.arrivals import Arrivals, arrivals_of
 from pipeline.prefilter.route import cut
@@ -46,6 +47,11 @@ class Intake:
     master: int
     bounds: Bounds
     floor_ms: int  # arrivals of what is taken in now are not before this
+
+    @property
+    def spill(self) -> Path:
+        """Where large columns stand between two stages."""
+        return self.work / "spill"
 
 
 @dataclass(slots=True)
@@ -105,14 +111,15 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             write_held(self._intake.work / "held" / report.held_file, held)
         if refused:
             report.quarantined = pa.concat_tables(refused)
-        for part in cut(routed, view.n_shards, self._intake.floor_ms):
-            columns: dict[str, Any] = {
-                "local": part.local,
-                "stamp": part.stamp,
-                "value": part.value,
-                "arrival": part.arrival,
-            }
-            yield part.shard, Packed((part.counted,), columns)
+        parts = [
+            Packed(
+                (part.shard, part.counted, number),
+                {"local": part.local, "stamp": part.stamp, "value": part.value, "arrival": part.arrival},
+            )
+            for part in cut(routed, view.n_shards, self._intake.floor_ms)
+        ]
+        for reads in spilled(parts, self._intake.spill / f"reads-{number:06d}"):
+            yield reads.meta[0], reads
         yield beam.pvalue.TaggedOutput("report", report)
 
     def _take(
@@ -202,29 +209,32 @@ class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
 
     def process(self, element: tuple[int, Any]) -> Iterator[Report]:
         """Yield one report a shard."""
-        shard, packed = element[0], list(element[1])
+        shard, packed = element[0], sorted(element[1], key=lambda part: part.meta)
         intake = self._intake
         view = open_master(intake.home, intake.master)
-        names = ("local", "stamp", "value", "arrival")
-        reads = {name: joined(packed, name) for name in names}
-        counted = np.repeat([part.meta[0] for part in packed], [len(part.columns["local"]) for part in packed])
+        parts = [part.opened() for part in packed]
         book = open_book(intake.home, intake.batch - 1)
         name = f"{intake.batch:08d}-{shard:05d}.col"
         installs = int(view.shard_installs[shard])
         boundaries = _boundaries(intake.home, intake.master, shard)
-        result = scatter(book, shard, installs, reads, boundaries, intake.work / "registers" / name)
+        result = scatter(book, shard, installs, parts, boundaries, intake.work / "registers" / name)
         report = Report()
-        counts = np.bincount(result.verdict[counted], minlength=3)
+        counts = np.zeros(3, np.int64)
+        for part, reads, verdict in zip(packed, parts, result.verdicts, strict=True):
+            arrival = reads["arrival"]
+            if part.meta[1]:
+                counts += np.bincount(verdict, minlength=3)
+            if (verdict == CONFLICT).any():
+                arrival = arrival[verdict != CONFLICT]
+            if len(arrival):
+                report.latest_ms = max(int(arrival.max()), report.latest_ms or NEVER)
         report.counts = Counts(
             accepted=int(counts[ACCEPTED]), duplicate=int(counts[DUPLICATE]), quarantined=int(counts[CONFLICT])
         )
-        good = result.verdict != CONFLICT
-        if good.any():
-            report.latest_ms = int(reads["arrival"][good].max())
         if result.stamps:
             report.segment = Segment(shard, name, result.stamps)
             report.first_stamp = min(stamp for stamp, _ in result.stamps)
-        report.quarantined = _conflicts(view, shard, reads, counted, result)
+        report.quarantined = _conflicts(view, shard, packed, result)
         yield report
 
 
@@ -239,7 +249,8 @@ def _boundaries(home: Path, version: int, shard: int) -> Boundaries:
         (view.install_from_ms[first:last], view.install_first[first:last]),
         (view.install_to_ms[first:last], view.install_last[first:last]),
     ):
-        rows = np.flatnonzero(known & (value >= 0) & (at_ms % MS_PER_SLOT == 0))
+        rows = np.flatnonzero(known & (value >= 0))
+        rows = rows[at_ms[rows] % MS_PER_SLOT == 0]
         stamps.append(at_ms[rows] // MS_PER_SLOT)
         locals_.append(local[rows])
         values.append(value[rows])
@@ -248,19 +259,18 @@ def _boundaries(home: Path, version: int, shard: int) -> Boundaries:
     return Boundaries(stamp[order], np.concatenate(locals_)[order], np.concatenate(values)[order])
 
 
-def _conflicts(
-    view: MasterView,
-    shard: int,
-    reads: dict[str, Any],
-    counted: Any,
-    result: Scattered,
-) -> pa.Table | None:
-    lost = np.flatnonzero(result.verdict == CONFLICT)
+def _conflicts(view: MasterView, shard: int, packed: list[Packed], result: Scattered) -> pa.Table | None:
+    lost = [np.flatnonzero(verdict == CONFLICT) for verdict in result.verdicts]
     displaced = result.displaced
-    if len(lost) + len(displaced["local"]) == 0:
+    if sum(map(len, lost)) + len(displaced["local"]) == 0:
         return None
-    local = np.concatenate([reads["local"][lost], displaced["local"]])
-    stamp = np.concatenate([reads["stamp"][lost], displaced["stamp"]]).astype(np.int64)
+    parts = [(part.opened(), rows) for part, rows in zip(packed, lost, strict=True) if len(rows)]
+
+    def both(name: str) -> NDArray[Any]:
+        return np.concatenate([*(reads[name][rows] for reads, rows in parts), displaced[name]])
+
+    counted = [np.full(len(rows), part.meta[1], np.int64) for part, rows in zip(packed, lost, strict=True)]
+    local, stamp = both("local"), both("stamp").astype(np.int64)
     first, last = view.install_of[view.shard_points[shard]], view.install_of[view.shard_points[shard + 1]]
     installs = view.install_local[first:last]
     by_local = np.argsort(installs, kind="stable")
@@ -271,9 +281,9 @@ def _conflicts(
         pa.array(points, pa.string()),
         pa.array(["import", "export"]).take(pa.array(view.install_register[row].astype(np.int64))),
         stamp * MS_PER_SLOT,
-        np.concatenate([reads["arrival"][lost], displaced["arrival"]]),
-        np.concatenate([reads["value"][lost], displaced["value"]]),
-        np.concatenate([counted[lost].astype(np.int64), np.zeros(len(displaced["local"]), np.int64)]),
+        both("arrival"),
+        both("value"),
+        np.concatenate([*counted, np.zeros(len(displaced["local"]), np.int64)]),
     )
 
 
@@ -309,4 +319,4 @@ def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake,
         | "ByShard" >> beam.GroupByKey()
         | "RegisterBook" >> beam.ParDo(ScatterReads(intake)).with_output_types(Report)
     )
-    (decoded.report, scattered) | "Reports" >> beam.Flatten() | CollectReports(reports)
+    (decoded.report, scattered) | "Reports" >> beam.Flatten() | CollectReports(reports, intake.spill)

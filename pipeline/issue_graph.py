@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cell_kernels import Dated, Ends, Timeline, Totals, timelines
+from pipeline.columns import Columns
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
 from pipeline.intake_graph import open_book
 from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows, reference_rows
 from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
-from pipeline.packed import Packed, joined
+from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
 from pipeline.runner import CollectReports
 
@@ -40,6 +41,11 @@ class Issue:
     rows_per_file: int
     supersessions: tuple[Supersession, ...] = ()
     xml: bool = True
+
+    @property
+    def spill(self) -> Path:
+        """Where large columns stand between two stages."""
+        return self.work / "spill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,9 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             received = int(np.count_nonzero(end.arrival <= issue.to_ms))
             payload = {name: getattr(events, name) for name in Timeline._fields}
             payload |= {f"total_{name}": getattr(totals, name).ravel() for name in Totals._fields}
-            yield plan.slot, Packed((shard, plan.instants, plan.real, received), payload)
+            cells = Packed((shard, plan.instants, plan.real, received), payload)
+            (cells,) = spilled([cells], issue.spill / f"cells-{plan.slot}-{shard:05d}")
+            yield plan.slot, cells
 
 
 def _others(issue: Issue, shard: int, slot: int) -> tuple[NDArray[Any], ...]:
@@ -153,20 +161,25 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         view = open_master(issue.home, issue.master)
         _, plan_instants, real, _ = parts[0].meta
         instants = np.array(plan_instants, np.int64)
-        events = Timeline._make(joined(parts, name) for name in Timeline._fields)
+        opened = [part.opened() for part in parts]
+        events = [Timeline._make(columns[name] for name in Timeline._fields) for columns in opened]
         retailers, steps = len(view.retailers), len(instants)
         expected = np.zeros((retailers, CLOSING + 1), np.int64)
         unissued = np.zeros((retailers, CLOSING + 1), np.int64)
-        count_expected(events, steps, expected, unissued)
+        for shard in events:
+            count_expected(shard, steps, expected, unissued)
         close = _closings(expected, unissued)
         counts = np.zeros((retailers, steps), np.int64)
         nothing = Rows(np.empty(0, np.uint32), np.empty(0, np.uint8), np.empty(0, np.int64))
-        issue_rows(events, steps, close, False, counts, nothing)  # noqa: FBT003  a kernel takes no keywords
+        for shard in events:
+            issue_rows(shard, steps, close, False, counts, nothing)  # noqa: FBT003  a kernel takes no keywords
         place = np.cumsum(counts.ravel()).reshape(counts.shape) - counts
         total = int(counts.sum())
         rows = Rows(np.empty(total, np.uint32), np.empty(total, np.uint8), np.empty(total, np.int64))
-        issue_rows(events, steps, close, True, place.copy(), rows)  # noqa: FBT003
-        report = _slot_report(view, slot, parts)
+        free = place.copy()
+        for shard in events:
+            issue_rows(shard, steps, close, True, free, rows)  # noqa: FBT003
+        report = _slot_report(view, slot, sum(part.meta[3] for part in parts), opened)
         report.pending = bool(counts[:, real:].any())
         report.closed = _closed(view, slot, expected, unissued, close, instants[:real], issue.from_ms)
         yield from _files(view, slot, instants[:real], issue, counts, place, rows)
@@ -210,32 +223,39 @@ def _files(
     place: NDArray[np.int64],
     rows: Rows,
 ) -> Iterator[Packed]:
+    files: list[tuple[tuple[Any, ...], int, int]] = []
     for r in np.flatnonzero(counts.any(axis=1)).tolist():
         revision, split = 0, 0
         for k in np.flatnonzero(counts[r, : len(instants)]).tolist():
             if k > CLOSING:
                 revision, split = revision + 1, 0
             first, last = int(place[r, k]), int(place[r, k] + counts[r, k])
-            pieces = -(-(last - first) // issue.rows_per_file)
             if instants[k] <= issue.from_ms:
-                split += pieces
+                split += -(-(last - first) // issue.rows_per_file)
                 continue
-            span = Rows._make(column[first:last] for column in rows)
-            if not ascends(view.rank, span.position, 0, last - first):
-                order = np.argsort(view.rank[span.position], kind="stable")
-                span = Rows._make(column[order] for column in span)
-            for start in range(0, last - first, issue.rows_per_file):
+            _sort_by_point(view.rank, rows, first, last)
+            for start in range(first, last, issue.rows_per_file):
                 split += 1
-                piece = slice(start, start + issue.rows_per_file)
-                yield Packed(
-                    (r, slot, revision, split, int(instants[k])),
-                    {name: getattr(span, name)[piece] for name in Rows._fields},
-                )
+                facts = (r, slot, revision, split, int(instants[k]))
+                files.append((facts, start, min(last, start + issue.rows_per_file)))
+    if files:
+        (whole,) = spilled([Packed((), rows._asdict())], issue.spill / f"rows-{slot}")
+        for facts, first, last in files:
+            yield whole.part(facts, first, last)
 
 
-def _slot_report(view: MasterView, slot: int, parts: list[Packed]) -> SlotReport:
+def _sort_by_point(rank: NDArray[np.uint32], rows: Rows, first: int, last: int) -> None:
+    """Let the rows [first, last) ascend by point id."""
+    position = rows.position[first:last]
+    if not ascends(rank, position, 0, last - first):
+        order = np.argsort(rank[position], kind="stable")
+        for column in rows:
+            column[first:last] = column[first:last][order]
+
+
+def _slot_report(view: MasterView, slot: int, received: int, shards: list[Columns]) -> SlotReport:
     def table(name: str) -> NDArray[np.int64]:
-        summed: NDArray[np.int64] = np.sum([part.columns[f"total_{name}"] for part in parts], axis=0)
+        summed: NDArray[np.int64] = np.sum([columns[f"total_{name}"] for columns in shards], axis=0)
         return summed.reshape(-1, 3)
 
     by_retailer, by_group, by_area = table("retailer"), table("bg"), table("area")
@@ -251,7 +271,7 @@ def _slot_report(view: MasterView, slot: int, parts: list[Packed]) -> SlotReport
         slot=slot,
         expected=int(whole[0]),
         available=int(whole[1]),
-        received=sum(part.meta[3] for part in parts),
+        received=received,
         energy_dwh=int(whole[2]),
         retailers={view.retailers[k]: row for k, row in rows(by_retailer)},
         groups={view.bgs[k]: row for k, row in rows(by_group)},
@@ -271,7 +291,8 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         issue = self._issue
         view = open_master(issue.home, issue.master)
         retailer, slot, revision, split, issued_ms = element.meta
-        position, quality = element.columns["position"], element.columns["quality"]
+        rows = element.opened()
+        position, quality = rows["position"], rows["quality"]
         reference = np.empty(len(position), np.uint32)
         reference_rows(
             view.supply_of,
@@ -297,7 +318,7 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             ref_off=view.supply_ref_off,
             ref_bytes=view.supply_ref_bytes,
             ref_row=reference,
-            energy_dwh=element.columns["energy"],
+            energy_dwh=rows["energy"],
             available=(quality <= 2).view(np.uint8),
             quality=quality,
         )
@@ -324,4 +345,4 @@ def build_issue(pipeline: Any, elements: list[tuple[int, tuple[SlotPlan, ...]]],
         | "Issue" >> beam.ParDo(IssueRows(issue)).with_output_types(Packed).with_outputs("report", main="files")
     )
     written = issued.files | "SpreadFiles" >> beam.Reshuffle() | "Delivery" >> beam.ParDo(WriteDelivery(issue))
-    (issued.report, written) | "Reports" >> beam.Flatten() | CollectReports(reports)
+    (issued.report, written) | "Reports" >> beam.Flatten() | CollectReports(reports, issue.spill)

@@ -1,27 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one element that crosses Beam's stages with payload: a few plain facts and named columns.
 
-Its coder writes the columns' raw bytes and reads them back without a copy, so that an element of a million rows costs
-two passes over memory and no pickling of arrays.
+Small columns ride on the element. Large ones are written once to a file of the run's folder and read where they are
+needed: between two stages the runner copies an element's bytes a dozen times, and every cluster that sees the home
+sees the file. Nothing rides on memory, so stages may run in any process.
 """
 
+import mmap
+import os
 import pickle
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
 
 import apache_beam as beam
 import numpy as np
 from numpy.typing import NDArray
 
-_ALIGN = 64
+from pipeline.columns import Columns
+
+INLINE_BYTES_MAX: Final = 1 << 15
+_ALIGN: Final = 64
+
+Layout = tuple[tuple[str, str, int, int], ...]
+"""Name, type, length and place of each column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """`meta`: small picklable facts; `columns`: one-dimensional arrays (read-only once they crossed a stage)."""
+    """One element.
+
+    Attributes:
+        meta: small picklable facts.
+        columns: one-dimensional arrays (read-only once they crossed a stage); empty where they stand in a file.
+        path: that file; empty where columns ride along.
+        layout: what of the file is ours.
+    """
 
     meta: tuple[Any, ...]
-    columns: dict[str, NDArray[Any]]
+    columns: Columns = field(default_factory=dict)
+    path: str = ""
+    layout: Layout = ()
+
+    def opened(self) -> Columns:
+        """Return the columns, mapped where they stand in a file."""
+        if not self.path:
+            return self.columns
+        with open(self.path, "rb") as file:  # noqa: PTH123  hundreds of elements: no Path each
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return {
+            name: np.frombuffer(mapped if count else b"", dtype, count, place if count else 0)
+            for name, dtype, count, place in self.layout
+        }
+
+    def part(self, meta: tuple[Any, ...], first: int, last: int) -> "Packed":
+        """Return an element of the rows [first, last) of each column, which all have one length."""
+        if not self.path:
+            return Packed(meta, {name: column[first:last] for name, column in self.columns.items()})
+        layout = tuple(
+            (name, dtype, last - first, place + first * np.dtype(dtype).itemsize)
+            for name, dtype, _, place in self.layout
+        )
+        return Packed(meta, path=self.path, layout=layout)
+
+
+def spilled(parts: Sequence[Packed], path: Path) -> list[Packed]:
+    """Move the columns of elements to the file `path`, in one go; small ones stay where they are.
+
+    The bytes are a function of the columns, and the file appears whole: two attempts at one element do no harm.
+    """
+    if sum(column.nbytes for part in parts for column in part.columns.values()) <= INLINE_BYTES_MAX:
+        return list(parts)
+    moved: list[Packed] = []
+    position = 0
+    path.parent.mkdir(exist_ok=True)
+    attempt = path.with_name(f".{path.name}.{os.getpid()}")
+    with attempt.open("wb", buffering=0) as file:
+        for part in parts:
+            layout = []
+            for name, column in part.columns.items():
+                position += -position % _ALIGN
+                layout.append((name, column.dtype.str, len(column), position))
+                file.seek(position)
+                position += _written(file, column)
+            moved.append(Packed(part.meta, path=str(path), layout=tuple(layout)))
+    attempt.rename(path)
+    return moved
+
+
+def _written(file: Any, column: NDArray[Any]) -> int:
+    raw = np.ascontiguousarray(column).view(np.uint8).data if column.nbytes else memoryview(b"")
+    while raw:
+        raw = raw[file.write(raw) :]
+    return column.nbytes
+
+
+def joined(parts: Sequence[Packed], names: Iterable[str]) -> Columns:
+    """Return columns of several elements as new arrays, one element behind the other."""
+    opened = [part.opened() for part in parts]
+    return {name: np.concatenate([columns[name] for columns in opened]) for name in names}
 
 
 class PackedCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam has no types
@@ -29,8 +107,8 @@ class PackedCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam has no types
 
     def encode(self, value: Packed) -> bytes:
         """Return the bytes of an element."""
-        layout = [(name, column.dtype.str, len(column)) for name, column in value.columns.items()]
-        header = pickle.dumps((value.meta, layout), protocol=5)
+        inline = [(name, column.dtype.str, len(column)) for name, column in value.columns.items()]
+        header = pickle.dumps((value.meta, inline, value.path, value.layout), protocol=5)
         parts: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header]
         size = 8 + len(header)
         for column in value.columns.values():
@@ -41,16 +119,16 @@ class PackedCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam has no types
         return b"".join(parts)
 
     def decode(self, encoded: bytes) -> Packed:
-        """Return the element; its columns lie over `encoded`."""
+        """Return the element; columns that rode along lie over `encoded`."""
         length = int.from_bytes(encoded[:8], "little")
-        meta, layout = pickle.loads(encoded[8 : 8 + length])  # noqa: S301  written by `encode` of this run
+        meta, inline, path, layout = pickle.loads(encoded[8 : 8 + length])  # noqa: S301  written by `encode` of this run
         position = 8 + length
-        columns: dict[str, NDArray[Any]] = {}
-        for name, dtype, count in layout:
+        columns: Columns = {}
+        for name, dtype, count in inline:
             position += -position % _ALIGN
             columns[name] = np.frombuffer(encoded, dtype=dtype, count=count, offset=position)
             position += columns[name].nbytes
-        return Packed(meta, columns)
+        return Packed(meta, columns, path, layout)
 
     def is_deterministic(self) -> bool:
         """Say that equal elements have equal bytes."""
@@ -58,8 +136,3 @@ class PackedCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam has no types
 
 
 beam.coders.registry.register_coder(Packed, PackedCoder)
-
-
-def joined(parts: list[Packed], name: str) -> NDArray[Any]:
-    """Concatenate one column of several elements into a new array."""
-    return np.concatenate([part.columns[name] for part in parts])

@@ -40,9 +40,12 @@ def elect(
     best_value: NDArray[np.uint32],
     best_arrival: NDArray[np.int64],
 ) -> None:
-    """Let the earliest arrival win in each column cell; at equal times the smaller value. Order-free."""
-    for j in range(len(rows)):
-        i = rows[j]
+    """Let the earliest arrival win in each column cell; at equal times the smaller value. Order-free.
+
+    No `rows` at all means every read.
+    """
+    for j in range(len(rows) if len(rows) > 0 else len(local)):
+        i = np.int64(rows[j]) if len(rows) > 0 else j
         k = local[i]
         if arrival[i] < best_arrival[k] or (arrival[i] == best_arrival[k] and value[i] < best_value[k]):
             best_arrival[k] = arrival[i]
@@ -62,10 +65,10 @@ def classify(
 ) -> None:
     """Say of each read whether it is accepted, a duplicate of the elected value or in conflict with it.
 
-    `seen` (zeros, one a column cell) is used to accept one read a cell only.
+    `seen` (zeros, one a column cell) is used to accept one read a cell only. No `rows` at all means every read.
     """
-    for j in range(len(rows)):
-        i = rows[j]
+    for j in range(len(rows) if len(rows) > 0 else len(local)):
+        i = np.int64(rows[j]) if len(rows) > 0 else j
         k = local[i]
         if value[i] != best_value[k]:
             verdict[i] = CONFLICT
@@ -77,18 +80,20 @@ def classify(
 
 
 @kernel
-def count_changes(
+def measure_changes(
     best_value: NDArray[np.uint32],
     best_arrival: NDArray[np.int64],
     base_value: NDArray[np.uint32],
     base_arrival: NDArray[np.int64],
-) -> int:
-    """Count the column cells that the election changed."""
-    count = 0
+) -> tuple[int, int, int]:
+    """Count the column cells that the election changed; return also their earliest and latest arrival."""
+    count, first, last = 0, ABSENT_MS, -ABSENT_MS
     for k in range(len(best_value)):
         if best_arrival[k] != base_arrival[k] or best_value[k] != base_value[k]:
             count += 1
-    return count
+            first = min(first, best_arrival[k])
+            last = max(last, best_arrival[k])
+    return count, first, last
 
 
 @kernel
@@ -97,39 +102,39 @@ def take_changes(
     best_arrival: NDArray[np.int64],
     base_value: NDArray[np.uint32],
     base_arrival: NDArray[np.int64],
+    first_ms: int,
     out_local: NDArray[np.uint32],
     out_value: NDArray[np.uint32],
-    out_arrival: NDArray[np.int64],
+    out_later: NDArray[np.uint32],
     displaced: NDArray[np.uint8],
-) -> int:
-    """Copy the changed column cells out, ascending; `displaced` is 1 where another value stood before.
+) -> None:
+    """Copy the changed column cells out, ascending, arrivals as ms after `first_ms`.
 
-    Returns the latest arrival.
+    `displaced` is 1 where another value stood before.
     """
     to = 0
-    latest = -ABSENT_MS
     for k in range(len(best_value)):
         if best_arrival[k] != base_arrival[k] or best_value[k] != base_value[k]:
             out_local[to] = k
             out_value[to] = best_value[k]
-            out_arrival[to] = best_arrival[k]
+            out_later[to] = best_arrival[k] - first_ms
             displaced[to] = base_arrival[k] != ABSENT_MS and best_value[k] != base_value[k]
-            latest = max(latest, best_arrival[k])
             to += 1
-    return latest
 
 
 @kernel
 def spread(
     local: NDArray[np.uint32],
     value: NDArray[np.uint32],
-    arrival: NDArray[np.int64],
+    later: NDArray[np.uint32],
+    first_ms: int,
     best_value: NDArray[np.uint32],
     best_arrival: NDArray[np.int64],
 ) -> None:
-    """Lay a segment's reads over a dense column by the same election."""
+    """Lay a segment's reads over a dense column by the same election; arrivals are ms after `first_ms`."""
     for i in range(len(local)):
         k = local[i]
-        if arrival[i] < best_arrival[k] or (arrival[i] == best_arrival[k] and value[i] < best_value[k]):
-            best_arrival[k] = arrival[i]
+        arrival = first_ms + np.int64(later[i])
+        if arrival < best_arrival[k] or (arrival == best_arrival[k] and value[i] < best_value[k]):
+            best_arrival[k] = arrival
             best_value[k] = value[i]

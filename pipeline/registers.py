@@ -7,10 +7,12 @@ so neither does anything computed from it. Columns are cached in memory; the fil
 """
 
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +23,19 @@ from pipeline.register_kernels import (
     ABSENT_MS,
     CONFLICT,
     classify,
-    count_changes,
     count_stamps,
     elect,
+    measure_changes,
     sort_by_stamp,
     spread,
     take_changes,
 )
 
 CACHE_BYTES_MAX = 4 << 30
+_WIDE_MS = 1 << 32
+_ALL_ROWS = np.empty(0, np.uint32)
+_Rows = tuple[int, NDArray[np.uint32]]
+"""Number of a part, and which of its rows; none at all stands for every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,10 @@ class Column:
         """Return a column without any read."""
         return cls(np.zeros(installs, np.uint32), np.full(installs, ABSENT_MS, np.int64))
 
+    def copy(self) -> "Column":
+        """Return a column to write to."""
+        return Column(self.value.copy(), self.arrival.copy())
+
     def resized(self, installs: int) -> "Column":
         """Return the column with room for installations that came later."""
         if len(self.value) >= installs:
@@ -57,6 +67,12 @@ class Column:
     def nbytes(self) -> int:
         """Bytes in memory."""
         return self.value.nbytes + self.arrival.nbytes
+
+
+@lru_cache(maxsize=4)
+def _blank(installs: int) -> Column:
+    """Return a column without any read, shared: not to be written to."""
+    return Column.empty(installs)
 
 
 class _ColumnCache:
@@ -77,10 +93,9 @@ class _ColumnCache:
 
     def put(self, key: tuple[object, ...], column: Column) -> None:
         with self._lock:
-            if key in self._columns:
-                return
+            replaced = self._columns.pop(key, None)  # an intake that is tried again forms another column
             self._columns[key] = column
-            self._bytes += column.nbytes
+            self._bytes += column.nbytes - (0 if replaced is None else replaced.nbytes)
             while self._bytes > CACHE_BYTES_MAX and len(self._columns) > 1:
                 self._bytes -= self._columns.popitem(last=False)[1].nbytes
 
@@ -114,7 +129,7 @@ class RegisterBook:
         """Return the column of `shard` at `stamp` with at least `installs` places. Not to be written to."""
         names = tuple(self._names.get((shard, stamp), ()))
         if not names:
-            return Column.empty(installs)
+            return _blank(installs)
         key = (self._folder, shard, stamp, names)
         column = _CACHE.get(key)
         if column is None or len(column.value) < installs:
@@ -126,7 +141,8 @@ class RegisterBook:
                 local = segment["local"][span]
                 top = int(local[-1]) + 1 if len(local) else 0
                 column = column.resized(top)
-                spread(local, segment["value"][span], segment["arrival"][span], column.value, column.arrival)
+                first_ms = int(segment["first_ms"][at])
+                spread(local, segment["value"][span], segment["later_ms"][span], first_ms, column.value, column.arrival)
             _CACHE.put(key, column)
         return column
 
@@ -144,125 +160,165 @@ class Boundaries:
     local: NDArray[np.uint32]
     value: NDArray[np.int64]
 
-    def contradicted(
-        self, stamp: int, rows: NDArray[np.uint32], local: NDArray[np.uint32], value: NDArray[np.uint32], installs: int
-    ) -> NDArray[np.bool_] | None:
-        """Say which of `rows` differ from the master's register at `stamp`; None where it gives none."""
+    def given(self, stamp: int, installs: int) -> NDArray[np.int64] | None:
+        """Return the register by local installation index, -1 where there is none; None where there is none at all."""
         first, last = np.searchsorted(self.stamp, [stamp, stamp + 1])
         if first == last:
             return None
         given = np.full(installs, -1, np.int64)
         given[self.local[first:last]] = self.value[first:last]
-        wanted = given[local[rows]]
-        contradicted: NDArray[np.bool_] = (wanted >= 0) & (wanted != value[rows])
-        return contradicted
+        return given
 
 
 @dataclass(frozen=True, slots=True)
 class Scattered:
-    """What one shard's reads came to: a verdict each, those displaced, the stamps with their latest arrival."""
+    """What one shard's reads came to.
 
-    verdict: NDArray[np.uint8]
+    Attributes:
+        verdicts: one for each read, part by part.
+        displaced: earlier intakes' reads (local, stamp, value, arrival) that lost against an earlier arrival.
+        stamps: the stamps that changed, each with its latest arrival.
+    """
+
+    verdicts: tuple[NDArray[np.uint8], ...]
     displaced: Columns
     stamps: tuple[tuple[int, int], ...]
-    rows: int
+
+
+class _Segment:
+    """What an intake changes in a shard, stamp by stamp: locals ascend, arrivals count from the stamp's first."""
+
+    def __init__(self, room: int) -> None:
+        self._local = np.empty(room, np.uint32)
+        self._value = np.empty(room, np.uint32)
+        self._later: NDArray[Any] = np.empty(room, np.uint32)
+        self._stamps: list[tuple[int, int, int, int]] = []  # stamp, first and latest arrival, end
+        self._displaced: list[Columns] = []
+
+    def add(self, stamp: int, base: Column, best: Column) -> bool:
+        """Take what `best` changes of `base`; say whether that is anything."""
+        count, first_ms, last_ms = measure_changes(best.value, best.arrival, base.value, base.arrival)
+        if count == 0:
+            return False
+        start = self._stamps[-1][3] if self._stamps else 0
+        span = slice(start, start + count)
+        if last_ms - first_ms >= _WIDE_MS and self._later.dtype == np.uint32:
+            self._later = self._later.astype(np.int64)
+        displaced = np.zeros(count, np.uint8)
+        local = self._local[span]
+        take_changes(
+            best.value,
+            best.arrival,
+            base.value,
+            base.arrival,
+            first_ms,
+            local,
+            self._value[span],
+            self._later[span],
+            displaced,
+        )
+        self._stamps.append((stamp, first_ms, last_ms, start + count))
+        if displaced.any():
+            where = local[displaced == 1]
+            self._displaced.append(
+                {
+                    "stamp": np.full(len(where), stamp, np.int32),
+                    "local": where,
+                    "value": base.value[where],
+                    "arrival": base.arrival[where],
+                }
+            )
+        return True
+
+    def displaced(self) -> Columns:
+        """Return the reads that lost their place."""
+        kinds = {"stamp": np.int32, "local": np.uint32, "value": np.uint32, "arrival": np.int64}
+        return {
+            name: np.concatenate([np.empty(0, kind), *(each[name] for each in self._displaced)])
+            for name, kind in kinds.items()
+        }
+
+    def write(self, target: Path) -> tuple[tuple[int, int], ...]:
+        """Write the segment, if there is anything in it; return the stamps with their latest arrival."""
+        if self._stamps:
+            stamps, first_ms, _, ends = (np.array(each, np.int64) for each in zip(*self._stamps, strict=True))
+            write_columns(
+                target,
+                {
+                    "stamps": stamps.astype(np.int32),
+                    "offsets": np.concatenate([[0], ends]),
+                    "first_ms": first_ms,
+                    "local": self._local[: ends[-1]],
+                    "value": self._value[: ends[-1]],
+                    "later_ms": self._later[: ends[-1]],
+                },
+            )
+        return tuple((stamp, last_ms) for stamp, _, last_ms, _ in self._stamps)
 
 
 def scatter(
-    book: RegisterBook,
-    shard: int,
-    installs: int,
-    reads: Columns,
-    boundaries: Boundaries,
-    target: Path,
+    book: RegisterBook, shard: int, installs: int, parts: Sequence[Columns], boundaries: Boundaries, target: Path
 ) -> Scattered:
-    """Let `reads` (columns local, stamp, value, arrival) into the book: write the segment `target` of what they change.
+    """Let reads (columns local, stamp, value, arrival) into the book: write the segment `target` of what they change.
 
     A read that differs from the master's register at installation or removal is a conflict and never elected. A read of
     the same value as the elected one is a duplicate, of another value a conflict; so is an elected read of an
     earlier intake that an earlier arrival displaces now. The verdicts depend on the set of reads, not on their order.
     """
-    local, stamp, value, arrival = reads["local"], reads["stamp"], reads["value"], reads["arrival"]
-    verdict = np.empty(len(local), np.uint8)
-    first = int(stamp.min())
-    counts = np.zeros(int(stamp.max()) - first + 1, np.int64)
+    verdicts = tuple(np.empty(len(part["local"]), np.uint8) for part in parts)
+    by_stamp: defaultdict[int, list[_Rows]] = defaultdict(list)
+    for number, part in enumerate(parts):
+        for stamp, rows in _by_stamp(part["stamp"]):
+            by_stamp[stamp].append((number, rows))
+    segment = _Segment(sum(map(len, verdicts)))
+    for stamp in sorted(by_stamp):
+        given = boundaries.given(stamp, installs)
+        candidates = by_stamp[stamp]
+        if given is not None:
+            candidates = list(_not_contradicted(candidates, parts, verdicts, given))
+        base = book.column(shard, stamp, installs).resized(installs)
+        best = base.copy()
+        for number, rows in candidates:
+            reads = parts[number]
+            elect(rows, reads["local"], reads["value"], reads["arrival"], best.value, best.arrival)
+        seen = np.zeros(len(best.value), np.uint8)
+        for number, rows in candidates:
+            reads, verdict = parts[number], verdicts[number]
+            classify(rows, reads["local"], reads["value"], best.value, base.value, base.arrival, seen, verdict)
+        if segment.add(stamp, base, best):
+            book.remember(shard, stamp, target.name, best)
+    return Scattered(verdicts, segment.displaced(), segment.write(target))
+
+
+def _not_contradicted(
+    candidates: Sequence[_Rows],
+    parts: Sequence[Columns],
+    verdicts: Sequence[NDArray[np.uint8]],
+    given: NDArray[np.int64],
+) -> Iterator[_Rows]:
+    """Yield the reads that agree with the master's registers; the others are conflicts: the master's stand."""
+    for number, some in candidates:
+        reads = parts[number]
+        rows = some if len(some) else np.arange(len(reads["local"]), dtype=np.uint32)
+        wanted = given[reads["local"][rows]]
+        contradicted = (wanted >= 0) & (wanted != reads["value"][rows])
+        verdicts[number][rows[contradicted]] = CONFLICT
+        if not contradicted.all():
+            yield number, rows[~contradicted]
+
+
+def _by_stamp(stamp: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.uint32]]]:
+    """Yield each stamp with its rows; no row numbers where all rows are of one stamp."""
+    if len(stamp) == 0:
+        return
+    first, last = int(stamp.min()), int(stamp.max())
+    if first == last:
+        yield first, _ALL_ROWS
+        return
+    counts = np.zeros(last - first + 1, np.int64)
     count_stamps(stamp, first, counts)
     ends = np.cumsum(counts)
     order = np.empty(len(stamp), np.uint32)
     sort_by_stamp(stamp, first, ends - counts, order)
-    taken: list[tuple[int, int, Columns]] = []
     for at in np.flatnonzero(counts).tolist():
-        rows = order[int(ends[at] - counts[at]) : int(ends[at])]
-        contradicted = boundaries.contradicted(first + at, rows, local, value, installs)
-        if contradicted is not None:  # the master's register stands; a read that differs is no candidate
-            verdict[rows[contradicted]] = CONFLICT
-            rows = rows[~contradicted]
-        base = book.column(shard, first + at, installs).resized(installs)
-        best = Column(base.value.copy(), base.arrival.copy())
-        elect(rows, local, value, arrival, best.value, best.arrival)
-        seen = np.zeros(len(best.value), np.uint8)
-        classify(rows, local, value, best.value, base.value, base.arrival, seen, verdict)
-        changes = _changes(base, best)
-        if len(changes["local"]):
-            taken.append((first + at, int(changes["arrival"].max()), changes))
-            book.remember(shard, first + at, target.name, best)
-    return Scattered(
-        verdict, _displaced(taken), _write_segment(target, taken), sum(len(c["local"]) for _, _, c in taken)
-    )
-
-
-def _changes(base: Column, best: Column) -> Columns:
-    count = count_changes(best.value, best.arrival, base.value, base.arrival)
-    changes: Columns = {
-        "local": np.empty(count, np.uint32),
-        "value": np.empty(count, np.uint32),
-        "arrival": np.empty(count, np.int64),
-    }
-    displaced = np.zeros(count, np.uint8)
-    take_changes(
-        best.value,
-        best.arrival,
-        base.value,
-        base.arrival,
-        changes["local"],
-        changes["value"],
-        changes["arrival"],
-        displaced,
-    )
-    where = changes["local"][displaced == 1]
-    changes["displaced_local"] = where
-    changes["displaced_value"] = base.value[where]
-    changes["displaced_arrival"] = base.arrival[where]
-    return changes
-
-
-def _displaced(taken: Sequence[tuple[int, int, Columns]]) -> Columns:
-    parts = [(stamp, changes) for stamp, _, changes in taken if len(changes["displaced_local"])]
-    return {
-        "stamp": np.repeat(
-            np.array([stamp for stamp, _ in parts], np.int32), [len(c["displaced_local"]) for _, c in parts]
-        ),
-        "local": _joined([c["displaced_local"] for _, c in parts], np.uint32),
-        "value": _joined([c["displaced_value"] for _, c in parts], np.uint32),
-        "arrival": _joined([c["displaced_arrival"] for _, c in parts], np.int64),
-    }
-
-
-def _joined(parts: list[NDArray[np.generic]], dtype: type[np.generic]) -> NDArray[np.generic]:
-    return np.concatenate(parts) if parts else np.empty(0, dtype)
-
-
-def _write_segment(target: Path, taken: Sequence[tuple[int, int, Columns]]) -> tuple[tuple[int, int], ...]:
-    if taken:
-        sizes = [len(changes["local"]) for _, _, changes in taken]
-        write_columns(
-            target,
-            {
-                "stamps": np.array([stamp for stamp, _, _ in taken], np.int32),
-                "offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-                "local": np.concatenate([changes["local"] for _, _, changes in taken]),
-                "value": np.concatenate([changes["value"] for _, _, changes in taken]),
-                "arrival": np.concatenate([changes["arrival"] for _, _, changes in taken]),
-            },
-        )
-    return tuple((stamp, latest) for stamp, latest, _ in taken)
+        yield first + at, order[int(ends[at] - counts[at]) : int(ends[at])]

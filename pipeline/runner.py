@@ -3,6 +3,7 @@
 
 import logging
 import pickle
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,30 +29,33 @@ def new_pipeline(mode: str, workers: int) -> beam.Pipeline:
 
 
 class WriteReports(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Store the small facts that the stages report where the driver of the run finds them."""
+    """Store the small facts that the stages report where the driver of the run finds them; then clear up."""
 
-    def __init__(self, target: str) -> None:
-        """Name the file."""
+    def __init__(self, target: str, spill: str) -> None:
+        """Name the file, and the folder that nobody needs once every stage has reported."""
         self._target = target
+        self._spill = spill
 
     def process(self, element: tuple[None, Iterable[Any]]) -> list[None]:
         """Write all reports as one file."""
         Path(self._target).write_bytes(pickle.dumps(list(element[1]), protocol=5))
+        shutil.rmtree(self._spill, ignore_errors=True)  # before the driver syncs: none of it has to reach the disk
         return []
 
 
 class CollectReports(beam.PTransform):  # type: ignore[misc]  # Beam has no types
     """Collect the reports of all stages in one file."""
 
-    def __init__(self, target: Path) -> None:
-        """Name the file."""
+    def __init__(self, target: Path, spill: Path) -> None:
+        """Name the file, and the folder to remove when all have reported."""
         super().__init__()
         self._target = str(target)
+        self._spill = str(spill)
 
     def expand(self, reports: Any) -> Any:
         """Group everything under one key and write it."""
         keyed = reports | "OneKey" >> beam.Map(_under_one_key)
-        return keyed | "Together" >> beam.GroupByKey() | "Write" >> beam.ParDo(WriteReports(self._target))
+        return keyed | "Together" >> beam.GroupByKey() | "Write" >> beam.ParDo(WriteReports(self._target, self._spill))
 
 
 def _under_one_key(report: object) -> tuple[None, object]:
