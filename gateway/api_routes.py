@@ -62,9 +62,10 @@ def releases(
     _must_accept_json(request)
     query = f"?wait={wait}&limit={limit}"
     if after is not None:
-        if cursor_of(after) is None:
+        cursor = cursor_of(after)
+        if cursor is None:
             raise InvalidRefusal("cursor", errors=(_CURSOR,))
-        query = f"{query}&after={after}"
+        query = f"{query}&after={cursor.text()}"
     return handed_in(f"/v1/releases{query}")
 
 

@@ -33,6 +33,7 @@ from gateway.errors import (
 )
 from gateway.file_list import charset_of, list_page
 from gateway.guard_check import GuardCheck, Visitor
+from gateway.logs import places_of, set_up_logs
 from gateway.middleware.faults import Faults
 from gateway.middleware.strict_path import StrictPath
 from gateway.names import parse_day, parse_object, parse_slot
@@ -93,7 +94,7 @@ class Guard:
             try:
                 sweep = await asyncio.to_thread(self.index.sweep, self.clock.now_ms())
             except Exception as error:  # noqa: BLE001  the next look may succeed; publishing must not end
-                _log.error("index.sweep", exc_info=error)
+                _log.error("index.sweep", kind=type(error).__name__, places=places_of(error))
             else:
                 self.swept = True
                 if sweep.problems != told:
@@ -259,6 +260,7 @@ def ready(request: Request) -> Response:
 
 def make_guard(settings: Settings | None = None, sockets: Sockets | None = None, clock: Clock | None = None) -> Any:
     """ASGI application of the guard."""
+    set_up_logs()
     settings = settings or load_settings()
     guard = Guard(settings, Places(settings.home), sockets or sockets_of(), clock or WallClock())
 

@@ -25,6 +25,7 @@ from gateway.errors import FieldError, InvalidRefusal, MalformedRefusal, MethodR
 from gateway.files_routes import files_app
 from gateway.grants import Record, TokenService
 from gateway.inward import InwardLine
+from gateway.logs import set_up_logs
 from gateway.middleware.faults import Faults
 from gateway.middleware.strict_path import StrictPath
 from gateway.places import Places, Sockets, sockets_of
@@ -65,6 +66,7 @@ def make_policy(
     settings: Settings | None = None, sockets: Sockets | None = None, clock: Clock | None = None
 ) -> ASGIApp:
     """ASGI application of the DMZ."""
+    set_up_logs()
     settings = settings or load_settings()
     desk = make_desk(settings, sockets or sockets_of(), clock or WallClock())
     return ByListener(main_app(desk), files_app(desk))

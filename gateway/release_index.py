@@ -35,6 +35,7 @@ create table if not exists release (
 );
 create unique index if not exists release_seq on release (retailer, seq);
 create index if not exists release_slot on release (retailer, slot, revision);
+create index if not exists release_issued on release (issued_ms);
 create table if not exists object (
     retailer text, name text, day text not null, bytes integer not null, sha256 text not null,
     issued_ms integer not null, primary key (retailer, name)
@@ -230,9 +231,9 @@ class ReleaseIndex:
     def _publish(self, issue: Issue, now_ms: int) -> bool:
         """Number one issue unless it is known; lines that come to a known one later become a release of their own."""
         code, identity = issue.retailer_code, release_id(issue)
-        like = self._writer.execute(
-            "select count(*), coalesce(max(kind = 'closing'), 0) from release where id = ? or id like ?",
-            (identity, f"{identity}-%"),
+        like = self._writer.execute(  # this id, and those of later lines to it: a dash and a number behind
+            "select count(*), coalesce(max(kind = 'closing'), 0) from release where id >= ?1 and id < ?1 || '.'",
+            (identity,),
         ).fetchone()
         new = tuple(each for each in issue.files if not self._known(each))
         if like[0] and not new and (issue.closed is None or like[1]):

@@ -78,7 +78,7 @@ def up(*, home: Home = None, as_json: Json = False) -> None:
 
 @client.command(
     cls=Spread,
-    epilog='Example: koma gateway client propose r1 --retailer 10013 --jwks r1.json --scope "slots.read" --by Sato',
+    epilog="Example: koma gateway client propose r1 --retailer 10013 --jwks r1.json --scope slots.read --by operator-1",
 )
 def propose(
     client_id: Annotated[str, typer.Argument(metavar="ID", help="Letters, digits, dot, dash, underscore.")],
@@ -115,7 +115,7 @@ def propose(
     _with_book(home, act, as_json=as_json)
 
 
-@client.command(epilog="Example: koma gateway client approve 3f2a… --by Suzuki")
+@client.command(epilog="Example: koma gateway client approve 3f2a… --by operator-2")
 def approve(
     change: Annotated[str, typer.Argument(metavar="CHANGE", help="What `propose` printed.")],
     *,
@@ -134,13 +134,13 @@ def approve(
     _with_book(home, act, as_json=as_json)
 
 
-@client.command(epilog="Example: koma gateway client suspend r1 --by Sato")
+@client.command(epilog="Example: koma gateway client suspend r1 --by operator-1")
 def suspend(client_id: ClientId, *, by: By, home: Home = None, as_json: Json = False) -> None:
     """Stop a client at once; a proposed and approved change lets it in again."""
     _stop(client_id, "suspended", by, home, as_json=as_json)
 
 
-@client.command(epilog="Example: koma gateway client revoke r1 --by Sato")
+@client.command(epilog="Example: koma gateway client revoke r1 --by operator-1")
 def revoke(client_id: ClientId, *, by: By, home: Home = None, as_json: Json = False) -> None:
     """Stop a client at once and for good."""
     _stop(client_id, "revoked", by, home, as_json=as_json)

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.errors import OverloadRefusal, Refusal, ReplayStoreError, ReplayStoreRefusal
+from gateway.logs import places_of
 from gateway.problems import answer
 from gateway.requests import trace_id
 
@@ -59,5 +60,5 @@ def _refusal_of(error: Exception) -> Refusal:
         return error
     if isinstance(error, ReplayStoreError):
         return ReplayStoreRefusal(error.message)
-    _log.error("fault", kind=type(error).__name__, exc_info=error)
+    _log.error("fault", kind=type(error).__name__, places=places_of(error))
     return OverloadRefusal(f"fault: {type(error).__name__}")

@@ -241,11 +241,42 @@ def test_what_no_manifest_names_is_not_listed(gateway: Gateway, retailer: Retail
     assert retailer.get(f"/v1/files/{code}/W41110202608221630020001.zip").status_code == 404
 
 
-def guard_get(gateway: Gateway, path: str, headers: dict[str, str]) -> httpx.Response:
-    """Ask the guard itself, as whoever owns the DMZ could."""
-    transport = httpx.HTTPTransport(uds=str(gateway.runtime / "guard.sock"))
-    with httpx.Client(transport=transport, base_url="http://inner", timeout=20) as client:
+def ask_part(gateway: Gateway, part: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    """Ask the guard itself, as whoever owns the DMZ could, or the policy without the edge before it."""
+    transport = httpx.HTTPTransport(uds=str(gateway.runtime / f"{part}.sock"))
+    with httpx.Client(transport=transport, base_url="http://part", timeout=20) as client:
         return client.get(path, headers=headers)
+
+
+@pytest.mark.parametrize("part", ["policy", "guard"])
+def test_ret_004_each_lock_alone_keeps_another_retailer_s_objects_shut(
+    gateway: Gateway, retailer: Retailer, code: str, part: str
+) -> None:
+    """RET-004, RET-005: no lock leans on the other; what they name is never a file of somebody else."""
+    other = next(CODES)
+    (name,) = gateway.deliveries.issue(code, slot_start(), ROWS, after_min=75, closed=(30, 30, 0))
+    assert gateway.deliveries.issue(other, slot_start(), ROWS, after_min=75, closed=(30, 30, 0)) == [name]
+    until_published(retailer, 1)
+    token = retailer.token()
+
+    def ask(path: str) -> httpx.Response:
+        proof = retailer.proof("GET", gateway.issuer + path, token)
+        return ask_part(gateway, part, path, {"Authorization": f"DPoP {token}", "DPoP": proof})
+
+    own = ask(f"/v1/files/{code}/{name}")
+    assert own.status_code == 200
+    assert code in own.headers["x-accel-redirect"]
+    shut = [
+        f"/v1/files/{other}/{name}",
+        f"/v1/files/{code}%2f..%2f{other}/{name}",
+        f"/v1/files/{code}/..%2f{other}%2f{name}",
+        f"/v1/slots/{other}/20260822/34",
+        f"/v1/files/{code}/manifest.jsonl",
+    ]
+    for path in shut:
+        answer = ask(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
+        assert "x-accel-redirect" not in answer.headers
 
 
 def test_whoever_owns_the_dmz_and_its_signing_key_reads_nothing_without_a_retailer_s_key(
@@ -268,7 +299,7 @@ def test_whoever_owns_the_dmz_and_its_signing_key_reads_nothing_without_a_retail
     )
 
     def status(token: str, proof: str) -> int:
-        return guard_get(gateway, path, {"Authorization": f"DPoP {token}", "DPoP": proof}).status_code
+        return ask_part(gateway, "guard", path, {"Authorization": f"DPoP {token}", "DPoP": proof}).status_code
 
     assert status(forged, thief.proof("GET", url, forged)) == 401
     assert status(real, thief.proof("GET", url, real)) == 401
