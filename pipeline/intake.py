@@ -71,12 +71,14 @@ def finish_moves(home: Home, journal: Journal) -> None:
     journal.state.unmoved = []
 
 
-def take_in(home: Home, journal: Journal, settings: Settings, *, accept_clock: bool) -> TakenIn:
-    """Take in all of landing, and the held reads if the master has changed since they were judged."""
+def take_in(
+    home: Home, journal: Journal, settings: Settings, *, accept_clock: bool, leave: frozenset[str] = frozenset()
+) -> TakenIn:
+    """Take in all of landing but the files to `leave`, and the held reads if the master has changed since."""
     state = journal.state
     view = open_master(home.root, None)
     rejudge = bool(state.held) and state.held_judged != view.version
-    files = landed(home)
+    files = [path for path in landed(home) if path.name not in leave]
     result = TakenIn()
     if not files and not rejudge:
         return result

@@ -33,9 +33,11 @@ def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterato
                     finish_intent(home, journal, settings)
                 if journal.state.first_slot is None and settings.first_slot is None:
                     journal.append({"kind": "start", "first_slot": slot_at_ms(clock.now_ms())})
+                waiting: frozenset[str] = frozenset()  # files that only a person can let in
                 while not stop.is_set():
-                    run = _turn(home, journal, settings, clock)
+                    run = _turn(home, journal, settings, clock, waiting)
                     if run is not None:
+                        waiting |= {str(each["file"]) for each in run.taken.waiting}
                         yield run
                     stop.wait(POLL_S)
             finally:
@@ -45,19 +47,19 @@ def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterato
             signal.signal(each, handler)
 
 
-def _turn(home: Home, journal: Journal, settings: Settings, clock: Clock) -> Run | None:
+def _turn(home: Home, journal: Journal, settings: Settings, clock: Clock, waiting: frozenset[str]) -> Run | None:
     """Take in what has landed, then issue the instant that is due, if one is."""
     run = Run()
     started = perf_counter()
     due_ms = (clock.now_ms() - settings.watch_delay_s * 1000) // GRID_MS * GRID_MS
-    if landed(home):
-        run.taken = take_in(home, journal, settings, accept_clock=False)
+    if any(path.name not in waiting for path in landed(home)):
+        run.taken = take_in(home, journal, settings, accept_clock=False, leave=waiting)
         run.seconds["intake"] = perf_counter() - started
     if due_ms > journal.state.issued_ms:
         started = perf_counter()
         run.issued.add(issue(home, journal, settings, due_ms, extra=False))
         run.seconds["issue"] = perf_counter() - started
-    elif not run.taken.files:
+    elif not run.taken.files and not run.taken.waiting:
         return None
     run.clock_ms = clock.now_ms()
     return run
