@@ -136,8 +136,11 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         batch, counts = decoded.batch, report.counts
         judged = judge(batch, self._intake.bounds)
         each = route(batch, judged, view)
-        quarantined = quarantine.of_verdicts(batch, judged.verdict)
-        bad = int(pa.compute.sum(quarantined["reads"]).as_py() or 0)
+        bad = 0
+        if judged.verdict.any():
+            quarantined = quarantine.of_verdicts(batch, judged.verdict)
+            bad = int(pa.compute.sum(quarantined["reads"]).as_py() or 0)
+            refused.append(quarantined)
         if each.held:
             held.append(_held_rows(batch, each))
         if rejudged:  # counted when they came; only what is released now counts again
@@ -156,8 +159,6 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         filtered = sum(decoded.filtered.values())
         counts.received += filtered
         counts.filtered += filtered
-        if bad:
-            refused.append(quarantined)
         if decoded.ignored_columns:
             report.ignored_columns[batch.source] = decoded.ignored_columns
         routed.append(each)

@@ -48,7 +48,7 @@ PHASES: Final = (
 STAGES: Final = (
     ("pipeline.intake_graph", "decode_chunk", "decode"),
     ("pipeline.intake_graph", "judge", "rules"),
-    ("pipeline.prefilter.route", "find_rows", "look-up"),
+    ("pipeline.prefilter.route", "find_installs", "look-up"),
     ("pipeline.intake_graph", "route", "installations"),
     ("pipeline.intake_graph", "arrivals_of", "arrivals"),
     ("pipeline.intake_graph", "cut", "cut by shard"),

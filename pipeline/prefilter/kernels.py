@@ -4,8 +4,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.delivery.memory_kernels import prefetch
 from pipeline.jit import kernel
-from pipeline.master.lookup import find
+from pipeline.master.lookup import hash_key
 
 NONE = 0xFFFFFFFF
 CHAINED = 0xFFFFFFFE
@@ -13,6 +14,11 @@ NO_DATA = 0xFFFFFFFE
 MS_PER_SLOT = 1_800_000
 DAY_MS = 86_400_000
 LOCAL_BITS = 20
+
+_AHEAD = 16
+_ROW_WORDS = np.uint64(4)
+_ONE = np.uint64(1)
+_NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 IntColumn = NDArray[np.int64]
 Verdicts = NDArray[np.uint8]
@@ -55,20 +61,31 @@ def mark_older(read_at_ms: IntColumn, received_ms: IntColumn, age_ms: int, verdi
 
 
 @kernel
-def find_rows(table: NDArray[np.uint64], keys: NDArray[np.uint64], row: NDArray[np.int64]) -> None:
-    """Fill `row` with the table row of each key, -1 where there is none.
+def find_installs(table: NDArray[np.uint64], keys: NDArray[np.uint64], found: NDArray[np.uint64]) -> None:
+    """Fill `found` (n, 2) with the two last words of each key's table row; all ones and zero where there is none.
 
-    One pass and nothing else in the loop, so that the processor keeps several cache misses under way at once.
+    The table is far larger than any cache: each row is asked for some keys ahead, so that several are under way at
+    once. Until its turn comes, `found` holds where the key's probing starts.
     """
-    mask = table.shape[0] - 1
-    for i in range(keys.shape[0]):
-        row[i] = find(table, mask, keys[i, 0], keys[i, 1])
+    last, rows = np.uint64(table.shape[0] - 1), keys.shape[0]
+    for i in range(rows + _AHEAD):
+        if i < rows:
+            start = hash_key(keys[i, 0], keys[i, 1]) & last
+            found[i, 0] = start
+            prefetch(table, start * _ROW_WORDS)
+        if i >= _AHEAD:
+            j = i - _AHEAD
+            at = found[j, 0]
+            while table[at, 0] != 0 and (table[at, 0] != keys[j, 0] or table[at, 1] != keys[j, 1]):
+                at = (at + _ONE) & last
+            known = table[at, 0] != 0
+            found[j, 0] = table[at, 2] if known else _NOWHERE
+            found[j, 1] = table[at, 3] if known else 0
 
 
 @kernel
 def install_reads(
-    table: NDArray[np.uint64],
-    row: NDArray[np.int64],
+    found: NDArray[np.uint64],
     verdict: Verdicts,
     stamp: NDArray[np.int32],
     value: NDArray[np.uint32],
@@ -81,51 +98,49 @@ def install_reads(
     out_row: NDArray[np.uint32],
     out_first: NDArray[np.uint8],
     held: NDArray[np.uint8],
-) -> tuple[int, int]:
+) -> tuple[int, int, int, int]:
     """Name the installations that one register's reads feed.
 
     A stamp at both ends of an installation belongs to it, so a read on the boundary of two feeds both: `out_first` is
-    1 for the first, 0 for further ones. `held[i]` becomes 1 where no installation takes the read. Returns (outputs,
-    reads).
+    1 for the first, 0 for further ones. `held[i]` becomes 1 where no installation takes the read. Returns how many
+    outputs, outputs that are not the first, reads, held reads.
     The outputs must have room for every read and every chain row that matches.
     """
-    count = 0
-    reads = 0
+    count, further, reads, held_reads = 0, 0, 0, 0
     for i in range(len(value)):
         if verdict[i] != 0 or value[i] >= NO_DATA:
             continue
         reads += 1
-        first = np.uint8(1)
-        if row[i] >= 0:
-            installs = table[row[i], 2]
-            bounds = table[row[i], 3]
-            low = np.int32(np.uint32(bounds & np.uint64(0xFFFFFFFF)))
-            high = np.int32(np.uint32(bounds >> np.uint64(32)))
-            imports = np.uint32(installs & np.uint64(0xFFFFFFFF))
-            exports = np.uint32(installs >> np.uint64(32))
-            if imports == CHAINED:
-                for link in range(np.int64(exports), np.int64(exports) + low):
-                    if (
-                        chain_register[link] == register
-                        and chain_lo[link] <= stamp[i] <= chain_hi[link]
-                        and count < len(out_install)
-                    ):
-                        out_install[count] = chain_install[link]
-                        out_row[count] = i
-                        out_first[count] = first
-                        first = np.uint8(0)
-                        count += 1
-            else:
-                install = imports if register == 0 else exports
-                if install != NONE and low <= stamp[i] <= high:
-                    out_install[count] = install
+        before = count
+        installs, bounds = found[i, 0], found[i, 1]
+        low = np.int32(np.uint32(bounds & np.uint64(0xFFFFFFFF)))
+        high = np.int32(np.uint32(bounds >> np.uint64(32)))
+        imports = np.uint32(installs & np.uint64(0xFFFFFFFF))
+        exports = np.uint32(installs >> np.uint64(32))
+        if imports == CHAINED:
+            for link in range(np.int64(exports), np.int64(exports) + low):
+                if (
+                    chain_register[link] == register
+                    and chain_lo[link] <= stamp[i] <= chain_hi[link]
+                    and count < len(out_install)
+                ):
+                    out_install[count] = chain_install[link]
                     out_row[count] = i
-                    out_first[count] = first
-                    first = np.uint8(0)
+                    out_first[count] = count == before
                     count += 1
-        if first == 1:
+        else:
+            install = imports if register == 0 else exports
+            if install != NONE and low <= stamp[i] <= high:
+                out_install[count] = install
+                out_row[count] = i
+                out_first[count] = 1
+                count += 1
+        if count == before:
             held[i] = 1
-    return count, reads
+            held_reads += 1
+        else:
+            further += count - before - 1
+    return count, further, reads, held_reads
 
 
 @kernel

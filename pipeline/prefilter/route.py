@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.handover.batch import ReadBatch
 from pipeline.master import MasterView
-from pipeline.prefilter.kernels import count_shards, cut_by_shard, find_rows, install_reads
+from pipeline.prefilter.kernels import count_shards, cut_by_shard, find_installs, install_reads
 from pipeline.prefilter.rules import Judged
 
 
@@ -48,54 +48,39 @@ class Routed:
 def route(batch: ReadBatch, judged: Judged, view: MasterView) -> Routed:
     """Find the installations of every read of `batch` that no rule refused."""
     rows = len(batch.read_at_ms)
-    row = np.empty(rows, np.int64)
-    find_rows(view.table, batch.keys, row)
+    looked_up = np.empty((rows, 2), np.uint64)
+    find_installs(view.table, batch.keys, looked_up)
     found: list[_Found] = []
     shared: list[_Found] = []
     held = (np.zeros(rows, np.uint8), np.zeros(rows, np.uint8))
-    reads = 0
-    for register, value in enumerate((batch.import_register, batch.export_register)):
-        install, source, first, count = _installed(view, row, judged, value, register, held[register])
-        reads += count
-        if len(install) == 0:
-            continue
-        whole = bool(first.all())
-        for wanted, into in ((1, found), (0, shared)):
-            if wanted == 0 and whole:
-                continue
-            pick = slice(None) if whole else np.flatnonzero(first == wanted)
-            into.append(_Found(install[pick], source[pick], judged.stamp, value, batch.received_ms))
-    return Routed(tuple(found), tuple(shared), *held, reads, int(held[0].sum()) + int(held[1].sum()))
-
-
-def _installed(
-    view: MasterView,
-    row: NDArray[np.int64],
-    judged: Judged,
-    value: NDArray[np.uint32],
-    register: int,
-    held: NDArray[np.uint8],
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.uint8], int]:
+    reads = held_reads = 0
     # Installations of one meter's register touch but never overlap, so a stamp belongs to at most two of them.
-    room = len(value) * (2 if len(view.chain_lo) else 1)
-    install, source, first = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint8)
-    count, reads = install_reads(
-        view.table,
-        row,
-        judged.verdict,
-        judged.stamp,
-        value,
-        register,
-        view.chain_register,
-        view.chain_lo,
-        view.chain_hi,
-        view.chain_install,
-        install,
-        source,
-        first,
-        held,
-    )
-    return install[:count], source[:count], first[:count], reads
+    room = rows * (2 if len(view.chain_lo) else 1)
+    for register, value in enumerate((batch.import_register, batch.export_register)):
+        install, source, first = np.empty(room, np.uint32), np.empty(room, np.uint32), np.empty(room, np.uint8)
+        count, further, asked, lost = install_reads(
+            looked_up,
+            judged.verdict,
+            judged.stamp,
+            value,
+            register,
+            view.chain_register,
+            view.chain_lo,
+            view.chain_hi,
+            view.chain_install,
+            install,
+            source,
+            first,
+            held[register],
+        )
+        reads += asked
+        held_reads += lost
+        for wanted, into in ((1, found), (0, shared)):
+            if (count - further if wanted else further) == 0:
+                continue
+            pick = slice(count) if further == 0 else np.flatnonzero(first[:count] == wanted)
+            into.append(_Found(install[pick], source[pick], judged.stamp, value, batch.received_ms))
+    return Routed(tuple(found), tuple(shared), *held, reads, held_reads)
 
 
 def cut(routed: list[Routed], shards: int, floor_ms: int) -> list[ShardReads]:
