@@ -173,15 +173,17 @@ def table_arrays(ledger: Ledger, layout: Layout, references: pa.ChunkedArray | N
 
 
 def change_arrays(ledger: Ledger, layout: Layout, number: int) -> Arrays:
-    """What version `number` adds to the changes for the rows of one table."""
+    """What version `number` adds to the changes for the rows of one table, by position and slots."""
     changes = changes_of(ledger)
-    return {
+    columns: Arrays = {
         "changed_position": layout.final[ledger.position[changes.row]],
         "changed_from_slot": changes.from_slot,
         "changed_to_slot": changes.to_slot,
         "changed_rec_ms": ledger.rec_from()[changes.row],
         "changed_version": np.full(len(changes.row), number),
     }
+    order = np.lexsort([*reversed(columns.values())])
+    return {name: column[order] for name, column in columns.items()}
 
 
 def logged(

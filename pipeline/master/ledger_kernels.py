@@ -99,6 +99,37 @@ def _is_known(order: Rows, start: int, end: int, row: int, n_old: int, when: NDA
 
 
 @kernel
+def _note_twins(
+    order: Rows,
+    start: int,
+    end: int,
+    stated: NDArray[np.int64],
+    content: Digests,
+    active: NDArray[np.bool_],
+    n_old: int,
+    clash: Rows,
+) -> int:
+    """Note contradictions among the rows of the import that were recorded at the same time as the first one."""
+    leader = order[start]
+    other = _NO_ROW
+    at = start
+    while at < end and stated[order[at]] == stated[leader]:
+        row = order[at]
+        if row >= n_old and active[row] and content[row] != content[leader] and other < 0:
+            other = row
+        at += 1
+    if other < 0:
+        return 0
+    found = 0
+    for place in range(start, at):
+        row = order[place]
+        if row >= n_old and active[row]:
+            clash[row] = other if content[row] == content[leader] else leader
+            found += 1
+    return found
+
+
+@kernel
 def _classify_run(
     order: Rows,
     start: int,
@@ -118,22 +149,22 @@ def _classify_run(
     """Classify one run, whose last known row is `old`; returns its last row and how many contradict each other."""
     clashes = 0
     last = old
+    beside = _NO_ROW  # the row of the import before this one
     for at in range(start, end):
         row = order[at]
         if row < n_old or not active[row]:
             continue
         unstated = stated[row] == _NOT_STATED
-        if not unstated and old >= 0 and stated[row] <= recorded[old]:
-            known = _is_known(order, start, end, row, n_old, stated, content)
-            status[row - n_old] = UNCHANGED if known else OLDER
+        again = beside >= 0 and stated[beside] == stated[row]
+        if not again:
+            clashes += _note_twins(order, at, end, stated, content, active, n_old, clash)
+        beside = row
+        if clash[row] >= 0:
             continue
-        beside = last >= n_old and stated[last] == stated[row]
-        repeats = last >= 0 and content[last] == content[row]
-        if beside and not repeats:
-            clash[row] = last
-            clash[last] = row
-            clashes += 1
-        elif repeats and (unstated or beside):
+        if not unstated and old >= 0 and stated[row] <= recorded[old]:
+            known = again or _is_known(order, start, end, row, n_old, stated, content)
+            status[row - n_old] = UNCHANGED if known else OLDER
+        elif again or (unstated and last >= 0 and content[last] == content[row]):
             status[row - n_old] = UNCHANGED
         else:
             recorded[row] = stated[row]

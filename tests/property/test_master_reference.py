@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random imports against a small reference in plain Python: what was known when, indexes, lookup, changes."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from koma.ids import meter_key
 from koma.slots import MS_PER_SLOT, format_jst
 from pipeline.master import ImportReport, MasterView, import_master, open_master
 from pipeline.master.lookup import find
+from pipeline.master.store import ARRAYS
 from pipeline.master.view import ALWAYS_MS, CHAINED, FIRST_SLOT, NO_INSTALL, OPEN_MS, OPEN_SLOT
 from tests.unit.pipeline.master.desk import point, write_folder
 
@@ -90,17 +92,19 @@ class Reference:
         clashing = set()
         last_stated = OPEN_MS
         stated = [(ALWAYS_MS if first and fact.recorded is None else fact.recorded, fact) for fact in facts]
+        seen: dict[tuple[Any, ...], Fact] = {}
         for when, fact in sorted(stated, key=lambda each: last_stated if each[0] is None else each[0]):
             versions = log.setdefault(fact.whole_key, [])
             before = self.log.get(fact.whole_key, [])
-            fresh = versions[len(before) :]
-            same = [each for each in fresh if each.fact.recorded == fact.recorded]
-            if when is not None and before and when <= before[-1].order:
+            twin = seen.setdefault((fact.whole_key, when), fact)
+            if twin.content != fact.content:
+                clashing.add(fact.point)
+            elif twin is not fact:
+                counts["unchanged"] += 1
+            elif when is not None and before and when <= before[-1].order:
                 repeated = any(each.order == when and each.fact.content == fact.content for each in before)
                 counts["unchanged" if repeated else "older"] += 1
-            elif same and same[-1] is versions[-1] and same[-1].fact.content != fact.content:
-                clashing.add(fact.point)
-            elif versions and versions[-1].fact.content == fact.content and (when is None or same):
+            elif when is None and versions and versions[-1].fact.content == fact.content:
                 counts["unchanged"] += 1
             else:
                 kind = "cancelled" if fact.cancels else "superseding" if versions else "new"
@@ -198,6 +202,7 @@ def _row(fact: Fact) -> dict[str, Any]:
 
 def learn(root: Path, number: int, batch: list[Fact], now: int) -> ImportReport:
     tables: dict[str, list[dict[str, Any]]] = {}
+    (root / "home").mkdir(parents=True, exist_ok=True)
     for fact in batch:
         tables.setdefault(fact.table, []).append(_row(fact))
     folder = write_folder(root / str(number), tables)
@@ -269,6 +274,26 @@ def test_every_version_knows_what_the_reference_knows_at_every_instant(
             instants = {ALWAYS_MS, OPEN_MS - 1, *(START_MS + days * DAY_MS for days in range(-3, 9))}
             for at in sorted(instants):
                 assert known_by_view(view, at) == known_by_reference(reference, at)
+
+
+@given(imports, st.randoms(use_true_random=False))
+def test_the_order_of_rows_means_nothing(
+    given_imports: tuple[list[Fact], list[list[Fact]], int], shuffler: random.Random
+) -> None:
+    first, later, step = given_imports
+    with TemporaryDirectory() as folder:
+        for number, batch in enumerate([first, *later]):
+            shuffled = batch.copy()
+            shuffler.shuffle(shuffled)
+            now = START_MS + number * step * DAY_MS
+            reports = [
+                learn(Path(folder) / name, number, rows, now) if rows else None
+                for name, rows in (("given", batch), ("shuffled", shuffled))
+            ]
+            assert len({str(report and (report.tables, report.codes)) for report in reports}) == 1
+        given_view, other_view = (open_master(Path(folder) / name / "home") for name in ("given", "shuffled"))
+        for name in ARRAYS:
+            assert np.array_equal(getattr(given_view, name), getattr(other_view, name)), name
 
 
 @given(imports)

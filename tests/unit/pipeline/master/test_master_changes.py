@@ -45,7 +45,7 @@ METERS: dict[str, tuple[dict[str, Any], list[tuple[int, int]]]] = {
     "other unit and removal": ({"unit_exponent": 0, "removed_at": "2026-06-01"}, [(APRIL, JUNE)]),
     "register at the start": ({"install_register": 5}, [(APRIL, APRIL + 1)]),
     "register at the end": ({"removal_register": 5}, [(MAY - 1, MAY)]),
-    "both registers": ({"install_register": 5, "removal_register": 9}, [(MAY - 1, MAY), (APRIL, APRIL + 1)]),
+    "both registers": ({"install_register": 5, "removal_register": 9}, [(APRIL, APRIL + 1), (MAY - 1, MAY)]),
     "cancelled": ({"removed_at": "2026-04-01"}, [(APRIL, MAY)]),
     "one more": ({"meter_id": "M2"}, [(APRIL, MAY)]),
     "one more off the grid": (
@@ -106,8 +106,8 @@ def test_changes_pile_up_with_instant_and_version(desk: Desk) -> None:
 
     assert changes(desk) == [
         (1, APRIL, MAY, parse_jst("2026-05-20"), 2),
-        (1, MAY, OPEN_SLOT, parse_jst("2026-06-02"), 3),
         (0, APRIL, MAY, parse_jst("2026-06-02"), 3),
+        (1, MAY, OPEN_SLOT, parse_jst("2026-06-02"), 3),
     ]
 
 
