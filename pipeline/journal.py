@@ -64,6 +64,11 @@ class State:
         """The clock of received reads, never behind what was issued."""
         return max(self.clock_ms, self.issued_ms)
 
+    @property
+    def announced_ms(self) -> int:
+        """The last instant issued, or announced by an intent that a crash left open: facts of today count after it."""
+        return self.issued_ms if self.intent is None else int(self.intent["to"])
+
     def apply(self, record: dict[str, Any]) -> None:
         """Take one journal record into the state."""
         match record["kind"]:

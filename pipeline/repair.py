@@ -110,7 +110,7 @@ def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
     with home.sole_writer("quarantine replay --supersede"):
         journal = Journal(home.path("journal"))
         try:
-            decision = Supersession(shard, local, stamp_ms // MS_PER_SLOT, value, journal.state.issued_ms + 1)
+            decision = Supersession(shard, local, stamp_ms // MS_PER_SLOT, value, journal.state.announced_ms + 1)
             facts = {name: getattr(decision, name) for name in Supersession.__slots__}
             journal.append({"kind": "supersede", **facts, "id": entry_id, "by": by, "why": why})
         finally:

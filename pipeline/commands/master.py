@@ -37,18 +37,21 @@ def import_command(
     An import is a delta. A bad row and all rows of its point wait in quarantine, the rest is applied.
     """
     from pipeline.home import open_home  # noqa: PLC0415  `--help` has no need of arrays
+    from pipeline.journal import NEVER, read_state  # noqa: PLC0415
     from pipeline.master import import_master, open_master  # noqa: PLC0415
 
     try:
         settings = load_settings(home=home)
         root = open_home(settings.home).root
+        state = read_state(root / "journal")
         with progress(f"importing {folder}", None):
             report = import_master(
                 root,
                 folder,
-                now_ms=_now_ms(root),
+                now_ms=None if state.now_ms == NEVER else state.now_ms,
                 first=open_master(root).version == 0,
                 strict=strict,
+                issued_ms=None if state.announced_ms == NEVER else state.announced_ms,
                 cap_factor=settings.cap_factor,
                 cap_kw_default=settings.cap_kw_default,
             )
@@ -60,14 +63,6 @@ def import_command(
         _show(report)
     if report.refused:
         raise SystemExit(1)
-
-
-def _now_ms(root: Path) -> int | None:
-    """The home's clock; None where nothing was accepted and nothing issued yet."""
-    from pipeline.journal import NEVER, read_state  # noqa: PLC0415
-
-    now_ms = read_state(root / "journal").now_ms
-    return None if now_ms == NEVER else now_ms
 
 
 def _show(report: "ImportReport") -> None:

@@ -31,7 +31,7 @@ from pipeline.master.retailers import judge_retailers
 from pipeline.master.rows import Reading, Rows, read_rows
 from pipeline.master.source import find_files
 from pipeline.master.store import ARRAYS, MasterStore, open_master
-from pipeline.master.view import MasterView
+from pipeline.master.view import ALWAYS_MS, MasterView
 
 
 def import_master(
@@ -41,6 +41,7 @@ def import_master(
     now_ms: int | None,
     first: bool,
     strict: bool,
+    issued_ms: int | None = None,
     cap_factor: int = 4,
     cap_kw_default: int = 100,
 ) -> ImportReport:
@@ -53,6 +54,7 @@ def import_master(
             was accepted yet: a row then counts from its recorded_at, or since always.
         first: whether this is the first import into the home: its rows count since always.
         strict: apply nothing if any row is bad.
+        issued_ms: the last instant issued or announced, if there is one: no row counts at it or before.
         cap_factor: what a slot may hold at most, as a multiple of contract power times half an hour.
         cap_kw_default: contract power of points that have none, kW.
 
@@ -67,7 +69,8 @@ def import_master(
         reading = Reading(cap_factor, cap_kw_default, {code: number for number, code in enumerate(view.bgs)})
         rows = {each.table.name: read_rows(each, reading) for each in files}
         folders = store.logged()
-        judged = Judgement(PointIndex.of(view), rows, Moment(now_ms, first))
+        moment = Moment(now_ms, first, ALWAYS_MS if issued_ms is None else issued_ms)
+        judged = Judgement(PointIndex.of(view), rows, moment)
         judged.judge({name: read_log(folders, name) for name in DATED_TABLES if name in rows})
         status = {name: ledger.status for name, ledger in judged.ledgers.items()}
         if "retailers" in rows:

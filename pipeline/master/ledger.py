@@ -49,18 +49,20 @@ class Moment:
     """The home's clock; None where nothing was accepted yet and so no instant has passed."""
     first: bool
     """The first import counts since always."""
+    issued_ms: int = ALWAYS_MS
+    """The last instant issued, or announced. What is out was issued without this import: it counts after that."""
 
     def now(self) -> int:
         """Recorded time of rows that state none, unless what is known is recorded later."""
         return ALWAYS_MS if self.now_ms is None else self.now_ms
 
     def since(self, stated: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Instant from which rows count: the one recorded, but a row recorded later than now counts from now on."""
+        """Instant from which rows count: the one recorded, but not after now and not before what is still to come."""
         if self.first:
             return np.full(len(stated), ALWAYS_MS, np.int64)
         if self.now_ms is None:
             return np.where(stated == NOT_STATED_MS, ALWAYS_MS, stated)
-        return np.minimum(stated, self.now_ms)
+        return np.maximum(np.minimum(stated, self.now_ms), self.issued_ms + 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
