@@ -99,13 +99,13 @@ def difference(start: int, end: int, modulus: int, factor: int, cap_dwh: int) ->
     the cap), else backward and without a value; end not below start but above the cap is a spike, flagged and
     delivered.
     """
+    step = end - start if end >= start else end - start + modulus
+    if not 0 <= step < modulus:  # a register beyond its digits
+        step %= modulus
+    energy = step * factor
     if end >= start:
-        energy = (end - start) * factor
         return (SPIKE if energy > cap_dwh else ACTUAL), energy
-    energy = (end - start + modulus) * factor
-    if energy > cap_dwh or energy < 0:
-        return BACKWARD, 0
-    return ROLLOVER, energy
+    return (BACKWARD, 0) if energy > cap_dwh else (ROLLOVER, energy)
 
 
 @kernel

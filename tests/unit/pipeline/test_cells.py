@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The value of a cell, case by case: what the registers at both ends of a slot come to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from koma.slots import slot_at_ms
+from pipeline.cell_kernels import ABSENT_MS, NOBODY, Dated, Ends, Timeline, Totals, difference, timelines
+from pipeline.master.view import ALWAYS_MS, OPEN_MS
+from pipeline.quality import QUALITIES
+from tests.homes import MINUTE_MS, SLOT_MS, at
+
+SLOT = slot_at_ms(at("2026-10-06T23:30"))  # the last slot of a day
+START = SLOT * SLOT_MS
+END = START + SLOT_MS
+INSIDE = START + 7 * MINUTE_MS
+LATER = END + 45 * MINUTE_MS
+CAP = 2_000_000  # 4 x 100 kW x half an hour
+OPEN_SLOT = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """An installation; its reads at the slot's start and end, None where there is none."""
+
+    start: int | None = None
+    end: int | None = None
+    from_ms: int = ALWAYS_MS
+    to_ms: int = OPEN_MS
+    digits: int = 6
+    unit_exponent: int = -1
+    coefficient: int = 1
+    first: int = -1
+    last: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A low-voltage point, supplied by retailer 1 since always unless told otherwise."""
+
+    meters: tuple[Meter, ...]
+    voltage: int = 0
+    telemetry: int = 1
+    cap_dwh: int = CAP
+    supply: tuple[tuple[int, int, int], ...] = ((-(2**31), OPEN_SLOT, 1),)
+
+
+def _fixed(values: Sequence[int], kind: type[np.generic]) -> Any:
+    column = np.array(values, kind)
+    column.flags.writeable = False  # as the mapped columns of a master version are
+    return column
+
+
+def _offsets(sizes: Sequence[int]) -> Any:
+    return _fixed(np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))]).tolist(), np.int64)
+
+
+def dated(points: Sequence[Point]) -> Dated:
+    """Lay points out as the kernels take them, everything known since always."""
+    meters = [meter for point in points for meter in point.meters]
+    supply = [row for point in points for row in point.supply]
+    columns: Mapping[str, tuple[Sequence[int], type[np.generic]]] = {
+        "area": ([3 for _ in points], np.uint8),
+        "attr_voltage": ([point.voltage for point in points], np.uint8),
+        "attr_telemetry": ([point.telemetry for point in points], np.uint8),
+        "attr_cap_dwh": ([point.cap_dwh for point in points], np.int64),
+        "attr_rec_from": ([ALWAYS_MS for _ in points], np.int64),
+        "attr_rec_to": ([OPEN_MS for _ in points], np.int64),
+        "supply_from": ([row[0] for row in supply], np.int32),
+        "supply_to": ([row[1] for row in supply], np.int32),
+        "supply_retailer": ([row[2] for row in supply], np.uint16),
+        "supply_bg": ([0 for _ in supply], np.uint16),
+        "supply_rec_from": ([ALWAYS_MS for _ in supply], np.int64),
+        "supply_rec_to": ([OPEN_MS for _ in supply], np.int64),
+        "install_local": (list(range(len(meters))), np.uint32),
+        "install_from_ms": ([meter.from_ms for meter in meters], np.int64),
+        "install_to_ms": ([meter.to_ms for meter in meters], np.int64),
+        "install_modulus": ([10**meter.digits for meter in meters], np.int64),
+        "install_factor": ([meter.coefficient * 10 ** (meter.unit_exponent + 4) for meter in meters], np.int64),
+        "install_first": ([meter.first for meter in meters], np.int64),
+        "install_last": ([meter.last for meter in meters], np.int64),
+        "install_rec_from": ([ALWAYS_MS for _ in meters], np.int64),
+        "install_rec_to": ([OPEN_MS for _ in meters], np.int64),
+    }
+    offsets = {
+        "attr_of": _offsets([1 for _ in points]),
+        "supply_of": _offsets([len(point.supply) for point in points]),
+        "install_of": _offsets([len(point.meters) for point in points]),
+    }
+    fixed = {name: _fixed(values, kind) for name, (values, kind) in columns.items()}
+    return Dated(**fixed, **offsets)
+
+
+def ends(points: Sequence[Point]) -> Ends:
+    meters = [meter for point in points for meter in point.meters]
+
+    def column(reads: Sequence[int | None], stamp_ms: int) -> tuple[Any, Any]:
+        arrival = [ABSENT_MS if read is None else stamp_ms + 2 * MINUTE_MS for read in reads]
+        return np.array([read or 0 for read in reads], np.uint32), np.array(arrival, np.int64)
+
+    start, end = column([m.start for m in meters], START), column([m.end for m in meters], END)
+    nothing = np.empty(0, np.uint32)
+    return Ends(*start, *end, nothing, np.empty(0, np.uint8), nothing, np.empty(0, np.int64))
+
+
+def room_for(count: int) -> Timeline:
+    kinds: Any = (np.uint32, np.uint16, np.uint16, np.uint8, np.int64)
+    return Timeline(*[np.empty(count, kind) for kind in kinds])
+
+
+def cells(points: Sequence[Point], slot: int = SLOT) -> list[tuple[int, str, int]]:
+    """Owner, quality and dWh of each point's cell, long after the slot; points without a cell are left out."""
+    out = room_for(len(points) + 8)
+    totals = Totals(*(np.zeros((size, 3), np.int64) for size in (4, 4, 256)))
+    instants = np.array([LATER], np.int64)
+    count = timelines(dated(points), 0, len(points), slot, ends(points), instants, 1, out, totals)
+    found = [(int(out.owner[i]), QUALITIES[out.quality[i]], int(out.energy[i])) for i in range(count)]
+    owned = [each for each in found if each[0] != NOBODY]
+    assert totals.retailer.sum(axis=0).tolist() == totals.area.sum(axis=0).tolist() == totals.bg.sum(axis=0).tolist()
+    assert int(totals.area[3, 0]) == len(owned)
+    assert int(totals.area[3, 2]) == sum(energy for _, _, energy in owned)
+    return found
+
+
+def value(*meters: Meter, **point: Any) -> tuple[str, int]:
+    """Quality and dWh of one point's cell."""
+    (cell,) = cells([Point(meters, **point)])
+    return cell[1:]
+
+
+OLD = Meter(start=100, to_ms=END, last=103)
+GONE_INSIDE = Meter(start=100, to_ms=INSIDE, last=103)
+
+GOLDEN: dict[str, tuple[tuple[Meter, ...], tuple[str, int]]] = {
+    "a plain difference": ((Meter(100, 105),), ("actual", 5_000)),
+    "nothing used is a value": ((Meter(100, 100),), ("actual", 0)),
+    "six digits roll over": ((Meter(999_998, 3),), ("rollover", 5_000)),
+    "coefficient 10 and 0.01 kWh": ((Meter(999_998, 3, unit_exponent=-2, coefficient=10),), ("rollover", 5_000)),
+    "eight digits roll over": ((Meter(99_999_999, 1, digits=8, unit_exponent=-4),), ("rollover", 2)),
+    "one digit rolls over": ((Meter(9, 0, digits=1, unit_exponent=-4),), ("rollover", 1)),
+    "backward by two": ((Meter(300, 298),), ("backward", 0)),
+    "the finest unit": ((Meter(7, 8, unit_exponent=-4),), ("actual", 1)),
+    "exactly the cap": ((Meter(0, 2_000),), ("actual", CAP)),
+    "one unit above the cap": ((Meter(0, 2_001),), ("spike", CAP + 1_000)),
+    "a roll-over of exactly the cap": ((Meter(999_000, 1_000),), ("rollover", CAP)),
+    "a roll-over above the cap": ((Meter(999_000, 1_001),), ("backward", 0)),
+    "no read at the start": ((Meter(None, 105),), ("missing", 0)),
+    "no read at the end": ((Meter(100, None),), ("missing", 0)),
+    "no meter": ((), ("no_meter", 0)),
+    "a meter to come": ((Meter(from_ms=END),), ("no_meter", 0)),
+    "removed before the slot": ((Meter(to_ms=START),), ("removed", 0)),
+    "removed at the slot's end": ((OLD,), ("actual", 3_000)),
+    "removed at the slot's end, told by a read": ((Meter(100, 104, to_ms=END),), ("actual", 4_000)),
+    "the master's register counts before the read": ((Meter(100, 999, to_ms=END, last=103),), ("actual", 3_000)),
+    "installed at the slot's start": ((Meter(7, 9, from_ms=START),), ("actual", 2_000)),
+    "installed at the start, told by the master": ((Meter(None, 9, from_ms=START, first=4),), ("actual", 5_000)),
+    "exchanged at the slot's start": ((Meter(50, to_ms=START), Meter(0, 2, from_ms=START)), ("actual", 2_000)),
+    "exchanged at the slot's end": ((Meter(50, 53, to_ms=END), Meter(None, 0, from_ms=END)), ("actual", 3_000)),
+    "exchanged inside the slot": ((GONE_INSIDE, Meter(None, 4, from_ms=INSIDE, first=0)), ("actual", 7_000)),
+    "exchanged inside without the old meter's last register": (
+        (Meter(100, to_ms=INSIDE), Meter(None, 4, from_ms=INSIDE, first=0)),
+        ("missing", 0),
+    ),
+    "exchanged inside without the new meter's first register": (
+        (GONE_INSIDE, Meter(None, 4, from_ms=INSIDE)),
+        ("missing", 0),
+    ),
+    "from 0.1 to 0.01 kWh inside the slot": (
+        (GONE_INSIDE, Meter(None, 42, from_ms=INSIDE, first=5, unit_exponent=-2)),
+        ("actual", 3_000 + 3_700),
+    ),
+    "the old meter rolled over before it went": (
+        (Meter(999_998, to_ms=INSIDE, last=1), Meter(None, 4, from_ms=INSIDE, first=0)),
+        ("rollover", 3_000 + 4_000),
+    ),
+    "the new meter spiked": (
+        (GONE_INSIDE, Meter(None, 2_001, from_ms=INSIDE, first=0)),
+        ("spike", 3_000 + 2_001_000),
+    ),
+    "the old meter went backward": (
+        (Meter(300, to_ms=INSIDE, last=298), Meter(None, 4, from_ms=INSIDE, first=0)),
+        ("backward", 0),
+    ),
+    "a gap between two meters carries nothing": (
+        (GONE_INSIDE, Meter(None, 4, from_ms=INSIDE + MINUTE_MS, first=0)),
+        ("actual", 7_000),
+    ),
+    "there and gone inside the slot": (
+        (Meter(from_ms=INSIDE, to_ms=INSIDE + MINUTE_MS, first=3, last=5),),
+        ("actual", 2_000),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str) -> None:
+    meters, expected = GOLDEN[name]
+
+    assert value(*meters) == expected
+
+
+def test_the_cap_is_the_point_s_own() -> None:
+    assert value(Meter(0, 60), cap_dwh=60_000) == ("actual", 60_000)
+    assert value(Meter(0, 61), cap_dwh=60_000) == ("spike", 61_000)
+    assert value(Meter(999_999, 60), cap_dwh=60_000) == ("backward", 0)
+
+
+def test_a_point_without_telemetry_is_missing_for_that_reason() -> None:
+    for meters in ((Meter(),), (), (Meter(to_ms=START),)):
+        assert value(*meters, telemetry=0) == ("no_telemetry", 0)
+
+
+def test_the_day_s_last_slot_belongs_to_the_old_retailer_and_the_next_to_the_new() -> None:
+    switched = Point((Meter(100, 105),), supply=((-(2**31), SLOT + 1, 1), (SLOT + 1, OPEN_SLOT, 2)))
+
+    assert cells([switched]) == [(1, "actual", 5_000)]
+    assert cells([switched], SLOT + 1)[0][0] == 2
+
+
+@pytest.mark.parametrize("day", ["2028-02-28T23:30", "2028-02-29T23:30", "2026-12-31T23:30", "2027-12-31T23:30"])
+def test_a_switch_at_midnight_holds_on_leap_days_and_at_the_year_s_end(day: str) -> None:
+    slot = slot_at_ms(at(day))
+    switched = Point((Meter(),), supply=((-(2**31), slot + 1, 1), (slot + 1, OPEN_SLOT, 2)))
+
+    assert cells([switched], slot)[0][0] == 1
+    assert cells([switched], slot + 1)[0][0] == 2
+
+
+def test_what_nobody_supplies_is_unassigned_and_high_voltage_is_no_cell_at_all() -> None:
+    unsupplied = Point((Meter(100, 105),), supply=())
+    high = Point((Meter(100, 105),), voltage=1)
+
+    assert cells([unsupplied]) == [(0, "actual", 5_000)]
+    assert cells([high]) == []
+
+
+def test_import_and_export_of_one_meter_are_two_points_with_a_value_each() -> None:
+    demand, generation = Point((Meter(100, 101),)), Point((Meter(50, 59),))
+
+    assert cells([demand, generation]) == [(1, "actual", 1_000), (1, "actual", 9_000)]
+
+
+def test_an_operator_s_register_counts_from_its_decision_on() -> None:
+    point = Point((Meter(100, 105),))
+    before = ends([point])
+    other = (np.array([0], np.uint32), np.array([1], np.uint8), np.array([108], np.uint32))
+    energies = []
+    for decided_ms in (LATER, LATER + 1):
+        after = Ends(*before[:4], *other, np.array([decided_ms], np.int64))
+        out = room_for(8)
+        totals = Totals(*(np.zeros((size, 3), np.int64) for size in (4, 4, 256)))
+        count = timelines(dated([point]), 0, 1, SLOT, after, np.array([LATER], np.int64), 1, out, totals)
+        energies.append(int(out.energy[count - 1]))
+
+    assert energies == [8_000, 5_000]
+
+
+@given(st.integers(0, 999_999), st.integers(0, 999_999), st.integers(1, 2_000_000), st.integers(1, 1000))
+def test_the_difference_is_that_of_plain_integers(start: int, end: int, cap: int, factor: int) -> None:
+    energy = (end - start) % 1_000_000 * factor
+    quality = "actual" if end >= start else "rollover"
+    if energy > cap:
+        quality, energy = ("spike", energy) if end >= start else ("backward", 0)
+
+    found = difference(start, end, 1_000_000, factor, cap)
+
+    assert (QUALITIES[found[0]], found[1]) == (quality, energy)
+
+
+def test_the_largest_register_and_coefficient_stay_in_range() -> None:
+    meter = Meter(99_999_999, 99_999_998, digits=8, unit_exponent=2, coefficient=46_116)
+    factor = meter.coefficient * 10 ** (meter.unit_exponent + 4)
+
+    assert 10**meter.digits * factor <= 2**62
+    assert value(meter, cap_dwh=2**62) == ("rollover", 99_999_999 * factor)
+
+
+def test_a_register_beyond_its_digits_counts_modulo_them() -> None:
+    assert value(Meter(5, 2_000_006)) == ("actual", 1_000)
+    assert value(Meter(1_999_998, 3)) == ("rollover", 5_000)
