@@ -14,6 +14,7 @@ from pipeline.instants import GRID_MS
 from pipeline.intake import finish_moves, landed, take_in
 from pipeline.issuing import finish_intent, issue
 from pipeline.journal import Journal
+from pipeline.retention import day_of, forget_deliveries
 from pipeline.run import Run
 
 POLL_S = 1.0
@@ -57,7 +58,10 @@ def _turn(home: Home, journal: Journal, settings: Settings, clock: Clock, waitin
         run.seconds["intake"] = perf_counter() - started
     if due_ms > journal.state.issued_ms:
         started = perf_counter()
+        last_ms = journal.state.issued_ms
         run.issued.add(issue(home, journal, settings, due_ms, extra=False))
+        if day_of(due_ms) != day_of(last_ms):
+            forget_deliveries(home, due_ms, settings.deliveries_days)
         run.seconds["issue"] = perf_counter() - started
     elif not run.taken.files and not run.taken.waiting:
         return None
