@@ -4,6 +4,7 @@
 A crash at any point leaves the version before. Importing the same files again changes nothing.
 """
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,16 @@ def import_master(
     with store.importing():
         view = open_master(store.home)
         reading = Reading(cap_factor, cap_kw_default, {code: number for number, code in enumerate(view.bgs)})
-        rows = {each.table.name: read_rows(each, reading) for each in files}
         folders = store.logged()
         moment = Moment(now_ms, first, ALWAYS_MS if issued_ms is None else issued_ms)
-        judged = Judgement(PointIndex.of(view), rows, moment)
-        judged.judge({name: read_log(folders, name) for name in DATED_TABLES if name in rows})
-        status = {name: ledger.status for name, ledger in judged.ledgers.items()}
-        if "retailers" in rows:
-            status["retailers"] = judge_retailers(rows["retailers"], read_log(folders, "retailers"))
+        judged = Judgement(PointIndex.of(view), partial(read_log, folders), moment)
+        for each in files:
+            judged.take(read_rows(each, reading))
+        judged.judge()
+        status = {name: np.zeros(0, np.uint8) for name in judged.rows}
+        status.update({name: ledger.status for name, ledger in judged.ledgers.items()})
+        if "retailers" in judged.rows:
+            status["retailers"] = judge_retailers(judged.rows["retailers"], read_log(folders, "retailers"))
         number = store.next_number()
         report = _report(store, view, judged, status, number, strict=strict)
         if report.quarantine is not None:

@@ -5,13 +5,14 @@ A bad row takes all rows of its point in the import with it. That may leave an i
 have closed, so that another point's row becomes bad in turn: the rules run until nothing more falls.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.master.ledger import Columns, Ledger, Moment
-from pipeline.master.ledger_kernels import mark_shared, overlap_in_groups, overlap_in_points
+from pipeline.master.ledger_kernels import UNCHANGED, mark_shared, overlap_in_groups, overlap_in_points
 from pipeline.master.points import Ids, PointIndex
 from pipeline.master.rows import Rows
 from pipeline.master.rules import Fault
@@ -20,61 +21,75 @@ from pipeline.master.text_kernels import GOOD, read_points
 DATED_TABLES = ("points", "supply", "meters")
 
 
+QUIET_ROWS_MIN = 100_000
+"""From so many rows on, those of a file that say nothing new are put aside before the other files are looked at."""
+
+
 @dataclass(slots=True)
 class Judgement:
     """The rows of an import beside what is known, and which of them are bad."""
 
     index: PointIndex
-    rows: dict[str, Rows]
+    known: Callable[[str], Columns]
+    """Gives the rows known of a table, read anew each time: they are large."""
     moment: Moment
+    rows: dict[str, Rows] = field(default_factory=dict)
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     bad: NDArray[np.bool_] = field(init=False)
     """By position: all rows of the point in this import wait in quarantine."""
     malformed: dict[str, list[int]] = field(default_factory=dict)
     """Position of each malformed row, -1 where its point cannot be told."""
 
-    def judge(self, old: dict[str, Columns]) -> None:
-        """Judge all rows: afterwards `Rows.fault`, the ledgers' status and `bad` are final.
+    def __post_init__(self) -> None:
+        """Begin without bad points."""
+        self.bad = np.zeros(len(self.index), bool)
 
-        Args:
-            old: rows known, by table, for each table of the import.
+    def take(self, rows: Rows) -> None:
+        """Take the rows of a file in; files come in the order of `TABLES`: points before what is said of them."""
+        name = rows.source.table.name
+        self.rows[name] = rows
+        loose, readable = _loose_ids(rows)
+        if name == "points":
+            ids = Ids(rows.columns["high"], rows.columns["low"]).take(rows.columns["readable"])
+            more = loose.take(readable)
+            self.index.add(Ids(np.concatenate([ids.high, more.high]), np.concatenate([ids.low, more.low])))
+            self.bad = np.zeros(len(self.index), bool)
+        malformed = np.where(readable, self.index.positions(loose), -1)
+        self.malformed[name] = malformed.tolist()
+        self._spread(malformed)
+        if name not in DATED_TABLES:
+            return
+        position = self.index.positions(Ids(rows.columns.pop("high"), rows.columns.pop("low")))
+        position[~rows.columns.pop("readable")] = -1
+        rows.columns["position"] = position.astype(np.int32)
+        rows.fault[(position < 0) & (rows.fault == Fault.NONE)] = Fault.POINT_UNKNOWN
+        self._spread(position[rows.fault != Fault.NONE])
+        if len(rows) >= QUIET_ROWS_MIN and len(self.index.known):
+            ledger = self._ledger(name)
+            ledger.active[ledger.n_old :] = rows.fault == Fault.NONE
+            ledger.classify()
+            quiet = (ledger.status == UNCHANGED) & (ledger.clash[ledger.n_old :] < 0)
+            del ledger
+            rows.put_aside(quiet)
 
-        """
-        self._place()
-        for name, known in old.items():
-            rows = self.rows[name]
-            self.ledgers[name] = Ledger(name, known, rows.columns, len(self.index), self.moment)
+    def judge(self) -> None:
+        """Judge all rows: afterwards `Rows.fault` and `Rows.quiet`, the ledgers' status and `bad` are final."""
+        for name in DATED_TABLES:
+            if name in self.rows and len(self.rows[name]):
+                self.ledgers[name] = self._ledger(name)
         while True:
             self._activate()
             contradictions = self._contradictions()
             if not contradictions and not self._meter_overlaps():
                 break
+        for rows in self.rows.values():
+            rows.quiet.resting = self._is_bad(rows.quiet.position)
         for name, ledger in self.ledgers.items():
             resting = (self.rows[name].fault == Fault.NONE) & self._is_bad(ledger.position[ledger.n_old :])
             self.rows[name].fault[resting] = Fault.POINT_IN_QUARANTINE
 
-    def _place(self) -> None:
-        """Give every row its point's position, and note rows of unknown points."""
-        there = [name for name in DATED_TABLES if name in self.rows]
-        loose = {name: _loose_ids(self.rows[name]) for name in self.rows}
-        if "points" in self.rows:
-            numbers = self.rows["points"].columns
-            ids = Ids(numbers["high"], numbers["low"]).take(numbers["readable"])
-            more, readable = loose["points"]
-            more = more.take(readable)
-            self.index.add(Ids(np.concatenate([ids.high, more.high]), np.concatenate([ids.low, more.low])))
-        self.bad = np.zeros(len(self.index), bool)
-        for name in there:
-            rows = self.rows[name]
-            position = self.index.positions(Ids(rows.columns.pop("high"), rows.columns.pop("low")))
-            position[~rows.columns.pop("readable")] = -1
-            rows.columns["position"] = position.astype(np.int32)
-            rows.fault[(position < 0) & (rows.fault == Fault.NONE)] = Fault.POINT_UNKNOWN
-            self._spread(position[rows.fault != Fault.NONE])
-        for name, (ids, readable) in loose.items():
-            position = np.where(readable, self.index.positions(ids), -1)
-            self.malformed[name] = position.tolist()
-            self._spread(position)
+    def _ledger(self, name: str) -> Ledger:
+        return Ledger(name, self.known(name), self.rows[name].columns, len(self.index), self.moment)
 
     def _spread(self, position: NDArray[np.signedinteger]) -> None:
         self.bad[position[position >= 0]] = True

@@ -104,14 +104,15 @@ def count_rows(rows: Rows, status: NDArray[np.uint8]) -> TableCounts:
     """Count one file's rows; each falls into exactly one class."""
     good = rows.fault == Fault.NONE
     by_status = {each: int(np.count_nonzero(status[good] == each)) for each in range(CANCELLED + 1)}
+    resting = int(rows.quiet.resting.sum())
     counts = TableCounts(
-        rows=len(rows) + len(rows.malformed_lines),
+        rows=len(rows) + len(rows.malformed_lines) + len(rows.quiet.line),
         new=by_status[NEW],
         superseding=by_status[SUPERSEDING],
-        unchanged=by_status[UNCHANGED],
+        unchanged=by_status[UNCHANGED] + len(rows.quiet.line) - resting,
         older=by_status[OLDER],
         cancelled=by_status[CANCELLED],
-        quarantined=int(np.count_nonzero(~good)) + len(rows.malformed_lines),
+        quarantined=int(np.count_nonzero(~good)) + len(rows.malformed_lines) + resting,
     )
     assert counts.rows == sum(asdict(counts).values()) - counts.rows, counts
     return counts
@@ -123,6 +124,7 @@ def count_codes(rows: dict[str, Rows]) -> dict[str, int]:
     for each in rows.values():
         counts += np.bincount(each.fault, minlength=len(Fault))
         counts[Fault.COLUMNS] += len(each.malformed_lines)
+        counts[Fault.POINT_IN_QUARANTINE] += each.quiet.resting.sum()
     return {fault.code: int(counts[fault]) for fault in Fault if fault != Fault.NONE and counts[fault]}
 
 
@@ -135,7 +137,8 @@ class BadRows:
     def __iter__(self) -> Iterator[BadRow]:
         culprits = self._culprits()
         for name in self.judged.rows:
-            yield from heapq.merge(self._malformed(name), self._faulty(name, culprits), key=lambda bad: bad.line)
+            kinds = (self._malformed(name), self._faulty(name, culprits), self._resting(name, culprits))
+            yield from heapq.merge(*kinds, key=lambda bad: bad.line)
 
     def lines(self, number: int) -> Iterator[str]:
         """Lines of the quarantine file of import `number`."""
@@ -177,6 +180,15 @@ class BadRows:
                 other = culprits[int(rows.columns["position"][row])]
             value = point if fault == Fault.POINT_UNKNOWN else values.get(column, "")
             yield BadRow(rows.source.name, line, fault.code, fault.detail(column, value, other), point, text)
+
+    def _resting(self, name: str, culprits: dict[int, str]) -> Iterator[BadRow]:
+        rows, fault = self.judged.rows[name], Fault.POINT_IN_QUARANTINE
+        quiet = rows.quiet
+        positions = quiet.position[quiet.resting].tolist()
+        for position, (line, text) in zip(positions, rows.source.texts(quiet.line[quiet.resting]), strict=True):
+            point = rows.source.values(text).get("point_id", "").strip()
+            detail = fault.detail("", "", culprits[position])
+            yield BadRow(rows.source.name, line, fault.code, detail, point, text)
 
     def _other(self, name: str, row: int) -> str:
         """Say which row a row contradicts."""

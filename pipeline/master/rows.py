@@ -2,7 +2,7 @@
 """The rows of a master import as columns of numbers, each row judged by itself."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -47,6 +47,20 @@ Part = tuple[dict[str, NDArray[Any]], dict[str, pa.StringArray | None]]
 
 
 @dataclass(slots=True)
+class QuietRows:
+    """Rows that say what is known already, put aside to save memory."""
+
+    line: NDArray[np.uint32]
+    position: NDArray[np.int32]
+    resting: NDArray[np.bool_]
+    """Whether the row waits in quarantine, because another one of its point is bad."""
+
+
+def _no_quiet_rows() -> QuietRows:
+    return QuietRows(np.zeros(0, np.uint32), np.zeros(0, np.int32), np.zeros(0, bool))
+
+
+@dataclass(slots=True)
 class Rows:
     """Rows of one file: columns of equal length, texts that only the log keeps, and the first fault of each row."""
 
@@ -58,9 +72,19 @@ class Rows:
     malformed_lines: list[int]
     fault: NDArray[np.uint8]
     column: NDArray[np.uint8]
+    quiet: QuietRows = field(default_factory=_no_quiet_rows)
 
     def __len__(self) -> int:
         return len(self.line)
+
+    def put_aside(self, quiet: NDArray[np.bool_]) -> None:
+        """Keep only line and position of some rows."""
+        self.quiet = QuietRows(self.line[quiet], self.columns["position"][quiet], np.zeros(int(quiet.sum()), bool))
+        kept = ~quiet
+        for name, column in self.columns.items():
+            self.columns[name] = column[kept]
+        self.texts = {name: column.filter(pa.array(kept)) for name, column in self.texts.items()}
+        self.line, self.fault, self.column = self.line[kept], self.fault[kept], self.column[kept]
 
 
 @dataclass(slots=True)

@@ -231,6 +231,28 @@ def test_a_row_that_waits_can_make_another_point_bad(desk: Desk) -> None:
     assert not report.applied
 
 
+@pytest.mark.parametrize("quiet_from", [0, 100_000])
+def test_rows_that_say_nothing_new_wait_with_their_point_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, quiet_from: int
+) -> None:
+    monkeypatch.setattr("pipeline.master.judge.QUIET_ROWS_MIN", quiet_from)
+    points = [POINT, {"point_id": point(2)}]
+    meters = [METER, METER | {"point_id": point(2), "meter_id": "M2"}]
+    desk.learn(points=points, meters=meters, supply=[SUPPLY])
+    report = desk.learn(now="2026-06-01", points=points, meters=meters, supply=[SUPPLY | {"valid_to": "never"}, SUPPLY])
+
+    assert [(each.file, each.line, each.code) for each in report.bad] == [
+        ("points.csv", 2, "point_in_quarantine"),
+        ("meters.csv", 2, "point_in_quarantine"),
+        ("supply.csv", 2, "time"),
+        ("supply.csv", 3, "point_in_quarantine"),
+    ]
+    assert all("supply.csv line 2" in each.detail for each in report.bad if each.code == "point_in_quarantine")
+    assert report.codes == {"time": 1, "point_in_quarantine": 3}
+    assert {name: counts.unchanged for name, counts in report.tables.items()} == {"points": 1, "meters": 1, "supply": 0}
+    assert not report.applied
+
+
 def test_quarantine_keeps_every_refused_row_with_its_text(desk: Desk) -> None:
     report = desk.learn(points=[POINT, {"point_id": "x,y"}], meters=[METER | {"digits": "six"}])
 
