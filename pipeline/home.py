@@ -6,13 +6,13 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from koma.errors import HomeError
-from pipeline.columns import replace_file, sync_directory
+from pipeline.columns import replace_file
 
 HOME_VERSION = 1
 FOLDERS = (
@@ -130,28 +130,20 @@ def sync_filesystem(path: Path) -> None:
         os.close(descriptor)
 
 
-def publish_tree(source: Path, target: Path) -> list[Path]:
-    """Rename every file below `source` to the same place below `target` and make the names durable.
+def publish(source: Path, target: Path, place: Callable[[str], Path] = Path) -> None:
+    """Rename every file of `source` to `target`/`place(name)` and make the names durable.
 
-    The contents must be durable already (`sync_filesystem`). Running it again after a crash finishes the work. Returns
-    the folders that changed.
+    The contents must be durable already (`sync_filesystem`). Running it again after a crash finishes the work. One sync
+    of the filesystem makes all the names durable; one for each folder would cost more than the files.
     """
-    changed: list[Path] = []
     made: set[Path] = set()
-    for folder, _, names in os.walk(source):
-        destination = target / Path(folder).relative_to(source)
-        if not destination.exists():
-            destination.mkdir(parents=True)
-            made.add(destination.parent)
-        for name in names:
-            os.rename(os.path.join(folder, name), destination / name)  # noqa: PTH104, PTH118  90,000 files: no Path each
-        if names:
-            changed.append(destination)
-    sync_all([*changed, *made])
-    return changed
-
-
-def sync_all(folders: Iterable[Path]) -> None:
-    """Make the names in many folders durable."""
-    for folder in sorted(set(folders)):
-        sync_directory(folder)
+    with os.scandir(source) as entries:
+        names = sorted(each.name for each in entries)
+    for name in names:
+        to = target / place(name)
+        if to.parent not in made:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            made.add(to.parent)
+        os.rename(f"{source}/{name}", to)  # noqa: PTH104  thousands of files: no Path more than needed
+    if names:
+        sync_filesystem(target)

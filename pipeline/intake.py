@@ -16,7 +16,7 @@ from koma.slots import JST, format_jst
 from pipeline import quarantine
 from pipeline.handover import Chunk, Rejected, plan_chunks
 from pipeline.held import held_chunk
-from pipeline.home import Home, publish_tree, sync_filesystem
+from pipeline.home import Home, publish, sync_filesystem
 from pipeline.intake_graph import Counts, Group, Intake, Report, build_intake
 from pipeline.journal import NEVER, Journal
 from pipeline.master import open_master
@@ -206,7 +206,7 @@ def _commit(
             sync_filesystem(intake.work)
             break
     for folder in ("registers", "held", "quarantine"):
-        publish_tree(intake.work / folder, home.path(folder))
+        publish(intake.work / folder, home.path(folder))
     segments = [report.segment for report in reports if report.segment is not None]
     stamps = [report.first_stamp for report in reports if report.first_stamp is not None]
     clocks = [

@@ -322,7 +322,7 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             available=(quality <= 2).view(np.uint8),
             quality=quality,
         )
-        yield write_delivery(file, issue.work / "deliveries", xml=issue.xml)
+        yield write_delivery(file, issue.work / "deliveries", xml=issue.xml, flat=True)
 
 
 def slot_elements(plans: list[SlotPlan], shards: int) -> list[tuple[int, tuple[SlotPlan, ...]]]:

@@ -10,14 +10,16 @@ from pathlib import Path
 
 from koma.settings import Settings
 from koma.slots import format_jst, slot_date, slot_start_ms
-from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, sort_key
-from pipeline.home import Home, publish_tree, sync_filesystem
+from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, placed, sort_key
+from pipeline.home import Home, publish, sync_filesystem
 from pipeline.instants import FIRST_ISSUES
 from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
 from pipeline.journal import Journal, State
 from pipeline.master import open_master
 from pipeline.plan import SlotPlan, latest_arrivals, plan_slots
 from pipeline.runner import new_pipeline, read_reports
+
+MANIFEST = "manifest.jsonl"
 
 
 @dataclass(slots=True)
@@ -134,18 +136,22 @@ def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotRep
         result.closed += len(report.closed)
         for closed in report.closed:
             lines[closed.retailer_code, _day(closed.slot)].append(_closed_line(closed))
+    manifests = what.work / "manifests"
+    manifests.mkdir()
     for (retailer, day), new in lines.items():
-        place = Path(retailer) / day / "manifest.jsonl"
-        old = _kept(home.deliveries / place, what.from_ms)
-        target = what.work / "manifests" / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(old + b"".join(line for _, line in sorted(new)))
+        old = _kept(home.deliveries / retailer / day / MANIFEST, what.from_ms)
+        (manifests / f"{retailer}-{day}").write_bytes(old + b"".join(line for _, line in sorted(new)))
     _write_ledger(home, what, slots, files)
     sync_filesystem(what.work)
-    publish_tree(what.work / "deliveries", home.deliveries)
-    publish_tree(what.work / "manifests", home.deliveries)
-    publish_tree(what.work / "ledger", home.path("ledger"))
+    publish(what.work / "deliveries", home.deliveries, placed)
+    publish(what.work / "manifests", home.deliveries, _manifest_place)
+    publish(what.work / "ledger", home.path("ledger"))
     return result
+
+
+def _manifest_place(name: str) -> Path:
+    retailer, _, day = name.partition("-")
+    return Path(retailer, day, MANIFEST)
 
 
 def _day(slot: int) -> str:

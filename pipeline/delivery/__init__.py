@@ -3,7 +3,7 @@
 
 from pipeline.delivery.file import NO_REF, DeliveryFile, ManifestEntry
 from pipeline.delivery.manifest import SortKey, closed_line, closed_sort_key, manifest_line, sort_key
-from pipeline.delivery.write import write_delivery
+from pipeline.delivery.write import placed, write_delivery
 
 __all__ = [
     "NO_REF",
@@ -13,6 +13,7 @@ __all__ = [
     "closed_line",
     "closed_sort_key",
     "manifest_line",
+    "placed",
     "sort_key",
     "write_delivery",
 ]

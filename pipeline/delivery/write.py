@@ -41,7 +41,7 @@ _scratch: Final = _Scratch()
 
 
 def write_delivery(
-    file: DeliveryFile, directory: Path, *, xml: bool = True, layout: Layout | None = None
+    file: DeliveryFile, directory: Path, *, xml: bool = True, layout: Layout | None = None, flat: bool = False
 ) -> ManifestEntry:
     """Write `<directory>/<retailer>/<YYYYMMDD>/<name>.zip` and `.parquet`, replacing them where they stand.
 
@@ -52,6 +52,8 @@ def write_delivery(
         directory: root of the delivery tree to write into.
         xml: False leaves the zip out; the entry's `file`, `bytes` and `sha256` are then empty.
         layout: form of the XML, by default that of the package.
+        flat: write `<directory>/<retailer>-<name>` instead: a folder made and removed for each retailer costs more than
+            its files. `placed` tells where such a file belongs.
 
     Raises:
         DeliveryError: no rows, too many, not ascending; a number that does not fit the name; a customer_ref that XML
@@ -65,10 +67,11 @@ def write_delivery(
     stem = _stem(file)
     archive = _encode_archive(file, points, stem, layout or read_layout()) if xml else b""
     parquet = encode_parquet(file, points)
-    folder = directory / file.retailer_code / stem[len(_PREFIX) : len(_PREFIX) + 8]
+    day = stem[len(_PREFIX) : len(_PREFIX) + 8]
+    start = f"{directory}/{file.retailer_code}-" if flat else f"{directory}/{file.retailer_code}/{day}/"
     if xml:
-        _put(folder / f"{stem}.zip", archive)
-    _put(folder / f"{stem}.parquet", memoryview(parquet))
+        _put(Path(f"{start}{stem}.zip"), archive)
+    _put(Path(f"{start}{stem}.parquet"), memoryview(parquet))
     return ManifestEntry(
         retailer_code=file.retailer_code,
         slot_id=file.slot_id,
@@ -83,6 +86,16 @@ def write_delivery(
         parquet_bytes=len(parquet),
         parquet_sha256=hashlib.sha256(parquet).hexdigest(),
     )
+
+
+def placed(name: str) -> Path:
+    """Return where a file that was written flat belongs below the deliveries.
+
+    >>> placed("90013-W41110202610070000000001.zip").as_posix()
+    '90013/20261007/W41110202610070000000001.zip'
+    """
+    retailer, _, rest = name.partition("-")
+    return Path(retailer, rest[len(_PREFIX) : len(_PREFIX) + 8], rest)
 
 
 def _checked(file: DeliveryFile) -> DeliveryFile:

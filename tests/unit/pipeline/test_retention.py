@@ -26,4 +26,4 @@ def test_a_folder_goes_when_all_its_files_are_old_enough(tmp_path: Path) -> None
     recent = delivered(home, "20261001", 6)
 
     assert [old] == forget_deliveries(home, NOW_MS, 45)
-    assert (False, True, True) == (old.exists(), revised.exists(), recent.exists())
+    assert (old.exists(), revised.exists(), recent.exists()) == (False, True, True)
