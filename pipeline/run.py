@@ -84,6 +84,6 @@ def _issue_due(home: Home, journal: Journal, settings: Settings, run: Run, wall_
         run.issued.add(issue(home, journal, settings, due_ms, extra=False, xml=xml))
     else:
         run.issued.pending = has_pending(home, journal, settings)
-    if run.issued.pending and wall_ms is None:
+    while run.issued.pending and wall_ms is None:  # again only for slots that an extra instant itself has closed
         extra_ms = next_extra(max(now_ms, state.issued_ms))
         run.issued.add(issue(home, journal, settings, extra_ms, extra=True, xml=xml))

@@ -335,7 +335,7 @@ class Reference:
     def _issue(self) -> None:
         due = self.now_ms // (5 * MINUTE) * (5 * MINUTE)
         self._issue_until(due)
-        if self._pending():
+        while self._pending():
             half = self.now_ms - self.now_ms % (30 * MINUTE)
             candidates = [half + minutes * MINUTE for minutes in (15, 45, 75)]
             extra = next(each for each in candidates if each > self.now_ms)

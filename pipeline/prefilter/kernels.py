@@ -18,6 +18,7 @@ LOCAL_BITS = 20
 _AHEAD = 16
 _ROW_WORDS = np.uint64(4)
 _ONE = np.uint64(1)
+_ZERO = np.uint64(0)
 _NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 IntColumn = NDArray[np.int64]
@@ -80,7 +81,7 @@ def find_installs(table: NDArray[np.uint64], keys: NDArray[np.uint64], found: ND
                 at = (at + _ONE) & last
             known = table[at, 0] != 0
             found[j, 0] = table[at, 2] if known else _NOWHERE
-            found[j, 1] = table[at, 3] if known else 0
+            found[j, 1] = table[at, 3] if known else _ZERO  # a plain 0 would make both floats
 
 
 @kernel

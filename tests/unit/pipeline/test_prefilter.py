@@ -106,13 +106,14 @@ def test_reads_find_the_installation_of_their_time(tmp_path: Path) -> None:
         Read("AGAIN", STAMP - SLOT_MS, STAMP, 2),
         Read("AGAIN", STAMP + SLOT_MS, STAMP + SLOT_MS, 3),
         Read("SOLAR", STAMP, STAMP, 4, 5),
+        Read("LATER", STAMP, STAMP, 6),  # the first stamp of its time
     ]
 
     found, count, held = routed(home, reads)
 
     assert found == [(0, True, stamp, 1), (1, True, stamp - 1, 2), (2, True, stamp + 1, 3), (3, True, stamp, 4),
-                     (4, True, stamp, 5)]  # fmt: skip
-    assert (count, held) == (5, 0)
+                     (4, True, stamp, 5), (5, True, stamp, 6)]  # fmt: skip
+    assert (count, held) == (6, 0)
 
 
 def test_a_read_on_the_boundary_of_two_installations_feeds_both_and_counts_once(tmp_path: Path) -> None:
