@@ -84,7 +84,7 @@ class Access:
         if client is None or client.epoch != token.epoch or not client.accepts_proof_key(token.proof_key):
             raise token_refusal("token of a client, epoch or key that is no longer registered")
         self._check_proof(request, text, proof_text, token, now)
-        if scope is not None and (scope not in token.scopes or scope not in client.scopes or not client.reads_data):
+        if scope is not None and (scope not in token.scopes or not client.allows(scope)):
             raise ScopeRefusal(f"scope {scope}")
         return Caller(client, token)
 

@@ -54,6 +54,10 @@ class Client:
         """Whether it may have more than tokens and `/v1/me`: not with arbitrary proof keys."""
         return self.proof_keys is not None
 
+    def allows(self, scope: str) -> bool:
+        """Whether it may read what a scope stands for, whichever way it comes."""
+        return self.active and self.reads_data and scope in self.scopes
+
     def accepts_proof_key(self, thumbprint: str) -> bool:
         """Whether a key of this thumbprint may prove possession."""
         return self.proof_keys is None or thumbprint in self.proof_keys

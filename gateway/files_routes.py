@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.desk import Desk, handed_in
-from gateway.errors import CertificateRefusal, MethodRefusal, NotFoundRefusal
+from gateway.errors import CertificateRefusal, MethodRefusal, NotFoundRefusal, ScopeRefusal
 from gateway.file_list import Variant, variants
 from gateway.guard_check import certificate_fingerprint
 from gateway.middleware.faults import Faults
@@ -70,6 +70,8 @@ def _must_know(request: Request) -> tuple[str, ...]:
     client = desk.line.registry.by_certificate(certificate_fingerprint(request), desk.clock.now_ms() / 1000)
     if client is None:
         raise CertificateRefusal("certificate of no active client, or not valid now")
+    if not client.allows("slots.read"):
+        raise ScopeRefusal("scope slots.read")
     return client.retailers
 
 

@@ -157,7 +157,7 @@ def file(request: Request) -> Response:
 def received_file(request: Request) -> Response:
     """RET-001 for the mutual-TLS profile: zips only, as existing clients know them."""
     guard = _guard(request)
-    visitor = guard.check.by_certificate(request)
+    visitor = guard.check.by_certificate(request, "slots.read")
     if not str(request.path_params["name"]).endswith(".zip"):
         raise NotFoundRefusal("not a zip")
     return _release(request, guard, visitor, request.path_params["name"])
@@ -166,7 +166,7 @@ def received_file(request: Request) -> Response:
 def received_list(request: Request) -> Response:
     """List of a retailer's zips: those of the last days, or those of one day."""
     guard = _guard(request)
-    visitor = guard.check.by_certificate(request)
+    visitor = guard.check.by_certificate(request, "slots.read")
     code = request.path_params["retailer"]
     visitor.must_hold(code)
     day = request.query_params.get("date")

@@ -98,7 +98,7 @@ class GuardCheck:
             raise token_refusal("token of another client, epoch or key")
         if claims.expires_s <= now:
             raise token_refusal("token expired")
-        if scope not in client.scopes or scope not in claims.scopes:
+        if scope not in claims.scopes or not client.allows(scope):
             raise ScopeRefusal(f"scope {scope}")
         recent = proof.issued_s >= now - STANDALONE_AGE_S
         try:
@@ -109,7 +109,7 @@ class GuardCheck:
             raise proof_refusal("proof was used before")
         return Visitor(client, proof.thumbprint)
 
-    def by_certificate(self, request: Request) -> Visitor:
+    def by_certificate(self, request: Request, scope: str) -> Visitor:
         """Visitor of the mutual-TLS profile.
 
         The edge says which certificate it saw; what is released on that word alone is bounded by the registration: a
@@ -117,12 +117,15 @@ class GuardCheck:
 
         Raises:
             CertificateRefusal: no, unknown, expired or revoked certificate.
+            ScopeRefusal: the client has no such scope.
 
         """
         fingerprint = certificate_fingerprint(request)
         client = self.registry().by_certificate(fingerprint, self._clock.now_ms() / 1000)
         if client is None:
             raise CertificateRefusal("certificate of no active client, or not valid now")
+        if not client.allows(scope):
+            raise ScopeRefusal(f"scope {scope}")
         return Visitor(client, fingerprint)
 
     def still(self, visitor: Visitor, retailers: tuple[str, ...]) -> bool:

@@ -7,10 +7,14 @@ copy. Where Redis is gone, tokens are not issued; data goes on with the process'
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
+from typing import TypeVar
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004  that of the client, not of the system
+from redis.retry import Retry
 
 from gateway.errors import ReplayStoreError
 
@@ -20,6 +24,10 @@ KEPT_MAX = 200_000
 """Names in a process's own memory; the oldest goes first."""
 
 _TIMEOUT_S = 0.5
+_REST_S = 1.0
+"""After a failure Redis is not asked for this long, so that a hanging one does not hold up every request."""
+
+Answer = TypeVar("Answer")
 
 
 class ReplayMemory:
@@ -33,7 +41,11 @@ class ReplayMemory:
 
     def __init__(self, address: str, zone: str) -> None:
         """Connect when first used."""
-        self._redis = Redis.from_url(address, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+        once_more = Retry(NoBackoff(), 1, supported_errors=(ConnectionError,))  # a line that Redis closed meanwhile
+        self._redis = Redis.from_url(
+            address, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=once_more
+        )
+        self._resting_until = float("-inf")
         self._prefix = f"koma:{zone}"
         self._own: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
@@ -54,11 +66,11 @@ class ReplayMemory:
         life = min(max(life_s, 1), LIFE_MAX_S)
         new_here = self.first_use_here(kind, name, life)
         try:
-            new_there = self._redis.set(f"{self._prefix}:{kind}:{name}", b"1", nx=True, ex=life)
-        except (RedisError, OSError) as error:
+            new_there = self._ask(lambda: self._redis.set(f"{self._prefix}:{kind}:{name}", b"1", nx=True, ex=life))
+        except ReplayStoreError:
             if alone:
                 return new_here
-            raise ReplayStoreError(f"replay memory: {type(error).__name__}") from error
+            raise
         return new_here and bool(new_there)
 
     def first_use_here(self, kind: str, name: str, life_s: int) -> bool:
@@ -86,18 +98,33 @@ class ReplayMemory:
             if self._own.get(f"{kind}:{name}", 0.0) >= time.monotonic():
                 return True
         try:
-            return bool(self._redis.exists(f"{self._prefix}:{kind}:{name}"))
-        except (RedisError, OSError) as error:
+            return bool(self._ask(lambda: self._redis.exists(f"{self._prefix}:{kind}:{name}")))
+        except ReplayStoreError:
             if alone:
                 return False
-            raise ReplayStoreError(f"replay memory: {type(error).__name__}") from error
+            raise
 
     def answers(self) -> bool:
         """Whether Redis answers."""
         try:
-            return bool(self._redis.ping())
-        except (RedisError, OSError):
+            return bool(self._ask(self._redis.ping))
+        except ReplayStoreError:
             return False
+
+    def _ask(self, question: Callable[[], Answer]) -> Answer:
+        """Ask Redis, unless it failed just now.
+
+        Raises:
+            ReplayStoreError: it does not answer.
+
+        """
+        if time.monotonic() < self._resting_until:
+            raise ReplayStoreError("replay memory: failed just now")
+        try:
+            return question()
+        except (RedisError, OSError) as error:
+            self._resting_until = time.monotonic() + _REST_S
+            raise ReplayStoreError(f"replay memory: {type(error).__name__}") from error
 
     def close(self) -> None:
         """Give the connections back."""

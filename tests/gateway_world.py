@@ -14,6 +14,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 import zipfile
@@ -29,6 +30,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from typer.testing import CliRunner
+
+from gateway.commands.gateway import app
 
 JST = timezone(timedelta(hours=9))
 WAIT_S = 60.0
@@ -204,16 +208,19 @@ class Gateway:
         )
 
     def register(self, client_id: str, *arguments: str) -> None:
-        proposed = self.koma("gateway", "client", "propose", client_id, *arguments, "--by", "Person A")
-        assert proposed.returncode == 0, proposed.stderr
-        change = json.loads(proposed.stdout)["change"]
-        approved = self.koma("gateway", "client", "approve", change, "--by", "Person B")
-        assert approved.returncode == 0, approved.stderr
+        """Register a client by two persons, with the command in this process: starting it anew takes a second."""
+        proposed = self._client("propose", client_id, *arguments, "--by", "Person A")
+        self._client("approve", json.loads(proposed)["change"], "--by", "Person B")
+
+    def _client(self, *arguments: str) -> str:
+        done = CliRunner().invoke(app, ["client", *arguments], env=self.environment)
+        assert done.exit_code == 0, done.output
+        return done.stdout
 
     @property
     def runtime(self) -> Path:
         """Folder of the sockets of this run."""
-        (found,) = self.home.glob("koma-gateway-*")
+        (found,) = Path(self.environment["TMPDIR"]).glob("koma-gateway-*")
         return found
 
     def audit(self) -> list[dict[str, Any]]:
@@ -226,7 +233,6 @@ def environment_of(home: Path, ports: Sequence[int], **more: str) -> dict[str, s
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KOMA_")}
     return {
         **kept,
-        "TMPDIR": str(home),
         "KOMA_HOME": str(home),
         "KOMA_GATEWAY_URL": f"https://localhost:{ports[0]}",
         "KOMA_FILES_URL": f"https://localhost:{ports[1]}",
@@ -237,10 +243,14 @@ def environment_of(home: Path, ports: Sequence[int], **more: str) -> dict[str, s
 @contextmanager
 def running_gateway(home: Path, **more: str) -> Iterator[Gateway]:
     """Run `koma gateway up` on free ports until the block is left."""
-    environment = environment_of(home, free_ports(2), **more)
     with (
+        tempfile.TemporaryDirectory(prefix="koma-") as short,  # sockets need short names
         (home / "up.out").open("wb") as out,
-        subprocess.Popen([*KOMA, "gateway", "up"], env=environment, stdout=out) as process,
+        subprocess.Popen(
+            [*KOMA, "gateway", "up"],
+            env=(environment := environment_of(home, free_ports(2), TMPDIR=short, **more)),
+            stdout=out,
+        ) as process,
     ):
         found: Gateway | None = None
         try:

@@ -218,6 +218,21 @@ def test_certificates_of_a_ca_and_of_rsa_serve_and_revocation_stops_them_at_once
         until(partial(answers, each, 403), "the revocation", 1.0)
 
 
+def test_a_client_without_the_scope_reads_no_files_by_certificate_either(
+    gateway: Gateway, folder: Path, names: list[str]
+) -> None:
+    made = make(folder, "usage-only")
+    gateway.register("r6", "--retailer", "10013", "--scope", "usage.read", "--cert", str(made.certificate))
+    client = tls_client(gateway, made.certificate, made.key)
+
+    def known() -> httpx.Response | None:
+        answer = client.get(f"/10013/FileReceiver?file={names[0]}")
+        return answer if answer.json()["code"] != "auth.certificate" else None
+
+    answer = until(known, "the certificate to be known")
+    assert (answer.status_code, answer.json()["code"]) == (403, "auth.scope")
+
+
 def test_an_expired_certificate_or_one_of_another_client_cannot_be_registered(
     gateway: Gateway, folder: Path, door: httpx.Client
 ) -> None:

@@ -92,8 +92,6 @@ def test_its_parts_end_with_it_even_when_it_is_killed_and_it_starts_again(tmp_pa
         gateway.process.kill()
         gateway.process.wait(30)
         until(lambda: gone(parts), "the parts to end")
-    for leftover in tmp_path.glob("koma-gateway-*"):
-        leftover.rename(tmp_path / "left-over")
     with running_gateway(tmp_path) as again:
         assert again.ca.read_bytes() == ca
 
