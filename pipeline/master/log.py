@@ -67,8 +67,11 @@ def read_log(folders: list[Path], table: str) -> dict[str, NDArray[Any]]:
     for path in _files(folders, table):
         with pq.ParquetFile(path) as file:
             took_part = file.read(["state"])["state"].to_numpy() == APPLIED
+            whole = file.read(list(parts)) if len(took_part) < _ROW_GROUP else None
             for name, columns in parts.items():
-                column = file.read([name])[name].to_numpy()
+                column = (file.read([name]) if whole is None else whole)[
+                    name
+                ].to_numpy()  # large files column by column: half the memory
                 columns.append(column if took_part.all() else column[took_part])
     return {name: np.concatenate(parts.pop(name)) for name in list(parts)}
 

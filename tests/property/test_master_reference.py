@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koma.ids import meter_key
@@ -23,6 +23,8 @@ from tests.unit.pipeline.master.desk import point, write_folder
 START_MS = 1_790_000_000_000 // MS_PER_SLOT * MS_PER_SLOT
 DAY_MS = 86_400_000
 RETAILERS = ("11113", "22223")
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  homes by the thousand: spare the disk
+fewer = settings(max_examples=max(20, settings().max_examples // 3))
 
 
 @dataclass(frozen=True)
@@ -265,7 +267,7 @@ def test_every_version_knows_what_the_reference_knows_at_every_instant(
 ) -> None:
     first, later, step = given_imports
     reference = Reference()
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=MEMORY) as folder:
         for number, batch in enumerate([first, *later]):
             now = START_MS + number * step * DAY_MS
             report = learn(Path(folder), number, batch, now) if batch else None
@@ -281,12 +283,13 @@ def test_every_version_knows_what_the_reference_knows_at_every_instant(
                 assert known_by_view(view, at) == known_by_reference(reference, at)
 
 
+@fewer
 @given(imports, st.randoms(use_true_random=False))
 def test_the_order_of_rows_means_nothing(
     given_imports: tuple[list[Fact], list[list[Fact]], int], shuffler: random.Random
 ) -> None:
     first, later, step = given_imports
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=MEMORY) as folder:
         for number, batch in enumerate([first, *later]):
             shuffled = batch.copy()
             shuffler.shuffle(shuffled)
@@ -301,12 +304,13 @@ def test_the_order_of_rows_means_nothing(
             assert np.array_equal(getattr(given_view, name), getattr(other_view, name)), name
 
 
+@fewer
 @given(imports)
 def test_numbers_never_change_their_meaning(given_imports: tuple[list[Fact], list[list[Fact]], int]) -> None:
     first, later, step = given_imports
     meaning: dict[tuple[int, int], tuple[Any, ...]] = {}
     ids: list[str] = []
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=MEMORY) as folder:
         for number, batch in enumerate([first[:2], first[2:], *later]):
             if not batch:
                 continue
@@ -325,11 +329,12 @@ def test_numbers_never_change_their_meaning(given_imports: tuple[list[Fact], lis
             assert len({place for place in meaning if place[0] == 1}) <= view.n_installs
 
 
+@fewer
 @given(imports)
 def test_the_lookup_finds_what_a_dictionary_finds(given_imports: tuple[list[Fact], list[list[Fact]], int]) -> None:
     first, later, step = given_imports
     reference = Reference()
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=MEMORY) as folder:
         for number, batch in enumerate([first, *later]):
             if batch:
                 learn(Path(folder), number, batch, START_MS + number * step * DAY_MS)
@@ -366,13 +371,14 @@ def looked_up(view: MasterView, meter: str) -> list[tuple[int, int, int, int]]:
     return [(register, lo, hi, local) for register, local in enumerate((on_import, on_export)) if local != NO_INSTALL]
 
 
+@fewer
 @given(imports)
 def test_changes_cover_every_slot_whose_supply_or_installation_differs(
     given_imports: tuple[list[Fact], list[list[Fact]], int],
 ) -> None:
     """What two versions know differently at any instant lies in the changes between them, from that instant on."""
     first, later, step = given_imports
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=MEMORY) as folder:
         before = None
         for number, batch in enumerate([first, *later]):
             if not batch:
@@ -416,6 +422,7 @@ def differing(before: MasterView, after: MasterView, at: int) -> set[tuple[int, 
     return {cell for cell in old.keys() | new.keys() if old.get(cell) != new.get(cell)}
 
 
+@fewer
 @given(imports)
 def test_importing_everything_again_changes_nothing(given_imports: tuple[list[Fact], list[list[Fact]], int]) -> None:
     first, later, _ = given_imports
@@ -423,7 +430,7 @@ def test_importing_everything_again_changes_nothing(given_imports: tuple[list[Fa
         replace(fact, recorded=START_MS + number if fact.recorded is None else fact.recorded)
         for number, fact in enumerate([*first, *(fact for batch in later for fact in batch)])
     ]
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=MEMORY) as folder:
         report = learn(Path(folder), 0, stated, START_MS)
         again = learn(Path(folder), 1, stated, START_MS + DAY_MS) if report.applied else None
         if again is not None:

@@ -59,9 +59,14 @@ class Desk:
         return open_master(self.home)
 
     def learn(
-        self, *, now: str | None = None, strict: bool = False, **tables: Iterable[Row] | str | bytes
+        self,
+        *,
+        now: str | None = None,
+        issued: str | None = None,
+        strict: bool = False,
+        **tables: Iterable[Row] | str | bytes,
     ) -> ImportReport:
-        """Import rows when the home's clock stands at `now`."""
+        """Import rows when the home's clock stands at `now` and what was due by `issued` is out."""
         self.imports += 1
         folder = write_folder(self.root / f"import-{self.imports}", tables)
         return import_master(
@@ -70,6 +75,7 @@ class Desk:
             now_ms=None if now is None else parse_jst(now),
             first=open_master(self.home).version == 0,
             strict=strict,
+            issued_ms=None if issued is None else parse_jst(issued),
         )
 
     def attributes(self, number: int, at: str) -> list[tuple[str, int, int]]:

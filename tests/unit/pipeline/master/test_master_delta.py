@@ -61,6 +61,23 @@ def test_a_row_recorded_later_than_the_clock_counts_from_the_clock_on(desk: Desk
     assert desk.supply(1, "2026-06-01")[0][0] == "22223"
 
 
+def test_no_row_counts_at_an_instant_that_is_out(desk: Desk) -> None:
+    desk.learn(points=[POINT, {"point_id": point(2)}], supply=[SUPPLY])
+    desk.learn(
+        now="2026-06-01T00:20",
+        issued="2026-06-01T00:15",
+        supply=[
+            SUPPLY | {"valid_to": "2026-05-01", "recorded_at": "2026-05-02"},
+            SUPPLY | {"point_id": point(2), "recorded_at": "2026-06-01T00:17"},
+        ],
+    )
+
+    assert desk.supply(1, "2026-06-01T00:15") == [OPEN]
+    assert desk.supply(1, "2026-06-01T00:15:00.001") == [(*OPEN[:2], slot("2026-05-01"))]
+    assert desk.supply(2, "2026-06-01T00:16") == []
+    assert desk.supply(2, "2026-06-01T00:17") == [OPEN]
+
+
 def test_a_row_without_recorded_at_is_learned_now_and_later_than_all_before(desk: Desk) -> None:
     desk.learn(points=[POINT], supply=[SUPPLY])
     desk.learn(now="2026-06-01", supply=[SUPPLY | {"retailer_code": "22223", "recorded_at": "2026-07-01"}])
