@@ -18,6 +18,7 @@ from pipeline.master.changes import changes_of
 from pipeline.master.judge import Judgement
 from pipeline.master.ledger import Dated, Ledger
 from pipeline.master.ledger_kernels import OLDER, count_new_runs, cut_shards, give_locals
+from pipeline.master.log import APPLIED, PUT_ASIDE
 from pipeline.master.lookup import build_table, first_stamps, last_stamps
 from pipeline.master.points import Ids
 from pipeline.master.rows import Rows
@@ -193,6 +194,8 @@ def logged(
     older = ledger.status == OLDER
     kept = np.flatnonzero(ledger.applied()[ledger.n_old :] | older)
     numbers = {each: column[kept] for each, column in ledger.delta.items()}
+    if ledger.name == "points":
+        numbers["shard"] = layout.shard[numbers["position"]]
     numbers["position"] = layout.final[numbers["position"]]
     numbers["recorded_ms"] = ledger.recorded[ledger.n_old :][kept]
     numbers["rec_from"] = ledger.rec_from()[ledger.n_old :][kept]
@@ -203,7 +206,7 @@ def logged(
         digits = point_id[numbers["position"]].reshape(-1)
         kind = pa.binary(POINT_ID_DIGITS)
         texts["point_id"] = pa.FixedSizeBinaryArray.from_buffers(kind, len(kept), [None, pa.py_buffer(digits)])
-    return numbers, texts, older[kept].astype(np.uint8)
+    return numbers, texts, np.where(older[kept], PUT_ASIDE, APPLIED).astype(np.uint8)
 
 
 def _grown_arrays(view: MasterView, judged: Judgement, layout: Layout) -> Arrays:

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 APPLIED = 0
-OLDER_STATE = 1
+PUT_ASIDE = 1
 
 NUMBERS: dict[str, dict[str, str]] = {
     "points": {
-        "position": "u4", "area": "u1", "voltage": "u1", "contract": "i8", "telemetry": "u1", "cap_dwh": "i8",
-        "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
+        "position": "u4", "shard": "u2", "area": "u1", "voltage": "u1", "contract": "i8", "telemetry": "u1",
+        "cap_dwh": "i8", "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
     },
     "meters": {
         "position": "u4", "k0": "u8", "k1": "u8", "register": "u1", "from_ms": "i8", "to_ms": "i8", "digits": "u1",

@@ -104,9 +104,10 @@ class MasterView:
     """UTF-8, the customer_refs one after the other."""
 
     install_of: NDArray[np.int64]
-    """(P+1,) installation rows of a point, ascending `install_from_ms`, `install_local`, `install_rec_from`.
+    """(P+1,) installation rows of a point, ascending `install_from_ms`.
 
-    Rows of one installation may stand several times with disjoint recorded ranges; they share `install_local`.
+    An installation may have several rows, one behind the other, with disjoint ascending recorded ranges; they share
+    `install_local`.
     A cancelled installation has no row from the instant of its cancellation on.
     """
     install_local: NDArray[np.uint32]

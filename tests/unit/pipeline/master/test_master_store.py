@@ -13,6 +13,7 @@ from koma.errors import MasterError
 from pipeline.home import open_home
 from pipeline.journal import Journal
 from pipeline.master import open_master, store
+from pipeline.master.log import read_log, read_texts
 from pipeline.master.store import ARRAYS, VERSIONS_KEPT, MasterStore
 from tests.unit.pipeline.master.desk import Desk, point
 
@@ -160,3 +161,30 @@ def test_every_array_has_its_type(desk: Desk) -> None:
     for name in ARRAYS:
         mapped, blank = getattr(desk.view, name), getattr(empty, name)
         assert (mapped.dtype, mapped.ndim, type(mapped)) == (blank.dtype, blank.ndim, np.ndarray)
+
+
+def test_the_log_tells_all_that_a_version_knows(desk: Desk) -> None:
+    """Positions, shards, indexes, numbers, times: what the arrays of a version are made of stands in the log."""
+    meter = {"digits": 6, "unit_exponent": -1, "coefficient": 3}
+    desk.learn(
+        points=[POINT | {"contract_kw": "4.5"}, {"point_id": point(2)}],
+        meters=[meter | {"point_id": point(2), "meter_id": "M2"}],
+        supply=[SUPPLY | {"customer_ref": "A"}],
+    )
+    desk.learn(
+        now="2026-06-01",
+        points=[{"point_id": point(0), "telemetry": 0}],
+        meters=[meter | {"point_id": point(1), "meter_id": "M1", "installed_at": "2026-04-01T10:17"}],
+        supply=[SUPPLY | {"retailer_code": "22223", "bg_code": "BG"}],
+    )
+    view, folders = desk.view, MasterStore(desk.home).logged()
+    points, meters, supply = (read_log(folders, name) for name in ("points", "meters", "supply"))
+
+    assert points["position"].tolist() == [0, 1, 2]
+    assert points["shard"].tolist() == [0, 0, 0]
+    assert points["cap_dwh"].tolist() == view.attr_cap_dwh.tolist()
+    assert [meters[name].tolist() for name in ("position", "local")] == [[1, 0], [0, 1]]
+    assert meters["from_ms"][::-1].tolist() == view.install_from_ms.tolist()
+    assert supply["retailer"].tolist() == view.supply_retailer.tolist()
+    assert supply["rec_from"].tolist() == view.supply_rec_from.tolist()
+    assert read_texts(folders, "supply", "customer_ref").to_pylist() == ["A", ""]
