@@ -26,6 +26,7 @@ from pipeline.plan import SlotPlan
 from pipeline.runner import CollectReports
 
 SLOTS_PER_ELEMENT = 48
+FILES_PER_ELEMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._issue = issue
 
     def process(self, element: tuple[int, Any]) -> Iterator[Any]:
-        """Yield one element a file and one report."""
+        """Yield elements of some files each, and one report."""
         slot, parts = element[0], sorted(element[1], key=lambda part: part.meta[0])
         issue = self._issue
         view = open_master(issue.home, issue.master)
@@ -223,7 +224,7 @@ def _files(
     place: NDArray[np.int64],
     rows: Rows,
 ) -> Iterator[Packed]:
-    files: list[tuple[tuple[Any, ...], int, int]] = []
+    files: list[_File] = []
     for r in np.flatnonzero(counts.any(axis=1)).tolist():
         revision, split = 0, 0
         for k in np.flatnonzero(counts[r, : len(instants)]).tolist():
@@ -240,8 +241,26 @@ def _files(
                 files.append((facts, start, min(last, start + issue.rows_per_file)))
     if files:
         (whole,) = spilled([Packed((), rows._asdict())], issue.spill / f"rows-{slot}")
-        for facts, first, last in files:
-            yield whole.part(facts, first, last)
+        for group in _grouped(files, issue.rows_per_file):
+            first, last = group[0][1], group[-1][2]
+            yield whole.part(tuple((facts, a - first, b - first) for facts, a, b in group), first, last)
+
+
+_File = tuple[tuple[Any, ...], int, int]  # retailer, slot, revision, split, instant; first and last row
+
+
+def _grouped(files: list[_File], rows_per_file: int) -> Iterator[list[_File]]:
+    """Put small files together: an element costs the runner as much as writing hundreds of rows."""
+    group: list[_File] = []
+    rows = 0
+    for file in files:
+        group.append(file)
+        rows += file[2] - file[1]
+        if rows >= rows_per_file // 4 or len(group) >= FILES_PER_ELEMENT:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
 
 
 def _sort_by_point(rank: NDArray[np.uint32], rows: Rows, first: int, last: int) -> None:
@@ -280,19 +299,23 @@ def _slot_report(view: MasterView, slot: int, received: int, shards: list[Column
 
 
 class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Write one delivery file below the run's folder."""
+    """Write the delivery files of an element below the run's folder."""
 
     def __init__(self, issue: Issue) -> None:
         """Keep the description."""
         self._issue = issue
 
     def process(self, element: Packed) -> Iterator[ManifestEntry]:
-        """Yield the file's manifest entry."""
+        """Yield the manifest entry of each file."""
+        rows = element.opened()
+        for facts, first, last in element.meta:
+            yield self._write(facts, Rows._make(rows[name][first:last] for name in Rows._fields))
+
+    def _write(self, facts: tuple[int, int, int, int, int], rows: Rows) -> ManifestEntry:
         issue = self._issue
         view = open_master(issue.home, issue.master)
-        retailer, slot, revision, split, issued_ms = element.meta
-        rows = element.opened()
-        position, quality = rows["position"], rows["quality"]
+        retailer, slot, revision, split, issued_ms = facts
+        position, quality = rows.position, rows.quality
         reference = np.empty(len(position), np.uint32)
         reference_rows(
             view.supply_of,
@@ -318,11 +341,11 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             ref_off=view.supply_ref_off,
             ref_bytes=view.supply_ref_bytes,
             ref_row=reference,
-            energy_dwh=rows["energy"],
+            energy_dwh=rows.energy,
             available=(quality <= 2).view(np.uint8),
             quality=quality,
         )
-        yield write_delivery(file, issue.work / "deliveries", xml=issue.xml, flat=True)
+        return write_delivery(file, issue.work / "deliveries", xml=issue.xml, flat=True)
 
 
 def slot_elements(plans: list[SlotPlan], shards: int) -> list[tuple[int, tuple[SlotPlan, ...]]]:
