@@ -5,7 +5,7 @@ Elements are groups of chunks, then the reads of one shard. Everything a stage n
 description it was built from, or from files of the home; so stages run in any process that sees the home.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +31,7 @@ from pipeline.prefilter.arrivals import Arrivals, arrivals_of
 from pipeline.prefilter.route import cut
 from pipeline.register_kernels import ACCEPTED, CONFLICT, DUPLICATE
 from pipeline.registers import Boundaries, RegisterBook, Scattered, scatter
-from pipeline.runner import CollectReports
+from pipeline.runner import ONE_KEY, CollectReports, Elements
 
 Group = tuple[Chunk, ...]
 _NO_DATA = 0xFFFFFFFE
@@ -94,9 +94,9 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._intake = intake
 
-    def process(self, element: tuple[int, Group]) -> Iterator[Any]:
+    def process(self, element: tuple[int, Iterable[Group]]) -> Iterator[Any]:
         """Yield (shard, reads) for every shard the group touches, and one report."""
-        number, group = element
+        number, (group,) = element
         view = open_master(self._intake.home, self._intake.master)
         report = Report()
         routed: list[Routed] = []
@@ -120,7 +120,7 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         ]
         for reads in spilled(parts, self._intake.spill / f"reads-{number:06d}"):
             yield reads.meta[0], reads
-        yield beam.pvalue.TaggedOutput("report", report)
+        yield beam.pvalue.TaggedOutput("report", (ONE_KEY, report))
 
     def _take(
         self,
@@ -208,8 +208,8 @@ class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._intake = intake
 
-    def process(self, element: tuple[int, Any]) -> Iterator[Report]:
-        """Yield one report a shard."""
+    def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, Report]]:
+        """Yield one report a shard, under one key."""
         shard, packed = element[0], sorted(element[1], key=lambda part: part.meta)
         intake = self._intake
         view = open_master(intake.home, intake.master)
@@ -236,7 +236,7 @@ class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             report.segment = Segment(shard, name, result.stamps)
             report.first_stamp = min(stamp for stamp, _ in result.stamps)
         report.quarantined = _conflicts(view, shard, packed, result)
-        yield report
+        yield ONE_KEY, report
 
 
 @lru_cache(maxsize=512)
@@ -308,8 +308,7 @@ def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake,
     """Add the intake graph to a Beam pipeline; what it came to is written to `reports`."""
     decoded = (
         pipeline
-        | "HandoverFiles" >> beam.Create(groups)
-        | "Spread" >> beam.Reshuffle()
+        | "HandoverFiles" >> Elements(groups)
         | "DecodeAndFilter"
         >> beam.ParDo(DecodeAndFilter(intake))
         .with_output_types(tuple[int, Packed])
@@ -318,6 +317,6 @@ def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake,
     scattered = (
         decoded.reads
         | "ByShard" >> beam.GroupByKey()
-        | "RegisterBook" >> beam.ParDo(ScatterReads(intake)).with_output_types(Report)
+        | "RegisterBook" >> beam.ParDo(ScatterReads(intake)).with_output_types(tuple[int, Any])
     )
     (decoded.report, scattered) | "Reports" >> beam.Flatten() | CollectReports(reports, intake.spill)

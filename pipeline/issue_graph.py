@@ -5,7 +5,7 @@ A cell's timeline follows from the registers, the master and the instants alone;
 run again. Nothing here asks what earlier files held.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
-from pipeline.runner import CollectReports
+from pipeline.runner import ONE_KEY, CollectReports, Elements
 
 SLOTS_PER_ELEMENT = 48
 FILES_PER_ELEMENT = 64
@@ -89,9 +89,9 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._issue = issue
 
-    def process(self, element: tuple[int, tuple[SlotPlan, ...]]) -> Iterator[tuple[int, Packed]]:
+    def process(self, element: tuple[int, Iterable[tuple[int, tuple[SlotPlan, ...]]]]) -> Iterator[tuple[int, Packed]]:
         """Yield (slot, events and totals of the shard)."""
-        shard, plans = element
+        ((shard, plans),) = element[1]
         issue = self._issue
         view = open_master(issue.home, issue.master)
         book = open_book(issue.home, issue.batches)
@@ -183,8 +183,10 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         report = _slot_report(view, slot, sum(part.meta[3] for part in parts), opened)
         report.pending = bool(counts[:, real:].any())
         report.closed = _closed(view, slot, expected, unissued, close, instants[:real], issue.from_ms)
-        yield from _files(view, slot, instants[:real], issue, counts, place, rows)
-        yield beam.pvalue.TaggedOutput("report", report)
+        files = _files(view, slot, instants[:real], issue, counts, place, rows)
+        for number, file in enumerate(files):
+            yield slot << 32 | number, file
+        yield beam.pvalue.TaggedOutput("report", (ONE_KEY, report))
 
 
 def _closings(expected: NDArray[np.int64], unissued: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -305,11 +307,12 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._issue = issue
 
-    def process(self, element: Packed) -> Iterator[ManifestEntry]:
-        """Yield the manifest entry of each file."""
-        rows = element.opened()
-        for facts, first, last in element.meta:
-            yield self._write(facts, Rows._make(rows[name][first:last] for name in Rows._fields))
+    def process(self, element: tuple[int, Iterable[Packed]]) -> Iterator[tuple[int, ManifestEntry]]:
+        """Yield the manifest entry of each file, under one key."""
+        (packed,) = element[1]
+        rows = packed.opened()
+        for facts, first, last in packed.meta:
+            yield ONE_KEY, self._write(facts, Rows._make(rows[name][first:last] for name in Rows._fields))
 
     def _write(self, facts: tuple[int, int, int, int, int], rows: Rows) -> ManifestEntry:
         issue = self._issue
@@ -358,14 +361,18 @@ def build_issue(pipeline: Any, elements: list[tuple[int, tuple[SlotPlan, ...]]],
     """Add the issue graph to a Beam pipeline; manifest entries and slot reports are written to `reports`."""
     cells = (
         pipeline
-        | "Shards" >> beam.Create(elements)
-        | "Spread" >> beam.Reshuffle()
+        | "Shards" >> Elements(enumerate(elements))
         | "Intervals" >> beam.ParDo(ComputeCells(issue)).with_output_types(tuple[int, Packed])
     )
     issued = (
         cells
         | "BySlot" >> beam.GroupByKey()
-        | "Issue" >> beam.ParDo(IssueRows(issue)).with_output_types(Packed).with_outputs("report", main="files")
+        | "Issue"
+        >> beam.ParDo(IssueRows(issue)).with_output_types(tuple[int, Packed]).with_outputs("report", main="files")
     )
-    written = issued.files | "SpreadFiles" >> beam.Reshuffle() | "Delivery" >> beam.ParDo(WriteDelivery(issue))
+    written = (
+        issued.files
+        | "SpreadFiles" >> beam.GroupByKey()
+        | "Delivery" >> beam.ParDo(WriteDelivery(issue)).with_output_types(tuple[int, Any])
+    )
     (issued.report, written) | "Reports" >> beam.Flatten() | CollectReports(reports, issue.spill)
