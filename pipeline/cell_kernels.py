@@ -210,11 +210,10 @@ def plain_cells(
     count: int,
     totals: Totals,
 ) -> tuple[int, int]:
-    """Add the events of the cells from position `p` on as long as they are plain; return (events, next position).
+    """Add the events of cells from position `p` on while they are plain and have room; return (events, next position).
 
-    Plain, as nearly all cells are: one owner, one meter and one set of attributes, known since always, hold over the
-    whole slot, and no operator's register stands in for a read. The columns are taken out of their tuples first: in
-    the loop each `dated.x` would count a reference, and all of them together cost fifteen times what a cell costs.
+    Plain: one owner, meter and set of attributes hold over the slot, known since always, and no operator's register does.
+    The columns leave their tuples first: in the loop each `dated.x` counts a reference, at fifteen times a cell's cost.
     """
     # fmt: off
     (area, attr_of, attr_voltage, attr_telemetry, attr_cap_dwh, attr_rec_from, attr_rec_to, supply_of, supply_from,
@@ -225,7 +224,7 @@ def plain_cells(
     position, event_step, event_owner, event_quality, event_energy = out
     by_retailer, by_group, by_area = totals
     start_ms, steps, room = slot * MS_PER_SLOT, len(instants), len(position)
-    while p < last:
+    while p < last and count + 1 < room:
         attribute, supply, install = attr_of[p], supply_of[p], install_of[p]
         if attr_of[p + 1] != attribute + 1 or supply_of[p + 1] != supply + 1 or install_of[p + 1] != install + 1:
             break
@@ -240,31 +239,35 @@ def plain_cells(
             or is_among(other_local, local)
         ):
             break
-        owner, group = supply_retailer[supply], supply_bg[supply]
+        owner = supply_retailer[supply]
         known_ms = max(start_arrival[local], end_arrival[local])
-        step = 0
-        while step < steps and instants[step] < known_ms:
-            step += 1
+        step = first_step(instants, known_ms)
         quality, energy = (MISSING if attr_telemetry[attribute] == 1 else NO_TELEMETRY), np.int64(0)
         if step > 0:
-            if count < room:
-                position[count], event_step[count], event_owner[count] = p, 0, owner
-                event_quality[count], event_energy[count] = quality, energy
+            position[count], event_step[count], event_owner[count] = p, 0, owner
+            event_quality[count], event_energy[count] = quality, energy
             count += 1
         if step < steps:
             start, end, cap_dwh = np.int64(start_value[local]), np.int64(end_value[local]), attr_cap_dwh[attribute]
             quality, energy = difference(start, end, install_modulus[install], install_factor[install], cap_dwh)
-            if count < room:
-                position[count], event_step[count], event_owner[count] = p, step, owner
-                event_quality[count], event_energy[count] = quality, energy
+            position[count], event_step[count], event_owner[count] = p, step, owner
+            event_quality[count], event_energy[count] = quality, energy
             count += 1
-        if step >= real:
-            quality = MISSING
+        quality = quality if step < real else MISSING
         add_plain(by_retailer, owner, quality, energy)
-        add_plain(by_group, group, quality, energy)
+        add_plain(by_group, supply_bg[supply], quality, energy)
         add_plain(by_area, area[p], quality, energy)
         p += 1
     return count, p
+
+
+@inlined
+def first_step(instants: NDArray[np.int64], known_ms: int) -> int:
+    """Return the number of the first instant not before `known_ms`; how many there are if all are before."""
+    step = 0
+    while step < len(instants) and instants[step] < known_ms:
+        step += 1
+    return step
 
 
 @inlined
