@@ -212,7 +212,7 @@ def plain_cells(
 ) -> tuple[int, int]:
     """Add the events of cells from position `p` on while they are plain and have room; return (events, next position).
 
-    Plain: one owner, meter and set of attributes hold over the slot, known since always, and no operator's register does.
+    Plain: one owner, meter and set of attributes hold over the slot, known since always, and no operator's register.
     The columns leave their tuples first: in the loop each `dated.x` counts a reference, at fifteen times a cell's cost.
     """
     # fmt: off
@@ -223,7 +223,7 @@ def plain_cells(
     start_value, start_arrival, end_value, end_arrival, other_local, _, _, _ = ends
     position, event_step, event_owner, event_quality, event_energy = out
     by_retailer, by_group, by_area = totals
-    start_ms, steps, room = slot * MS_PER_SLOT, len(instants), len(position)
+    start_ms, room = slot * MS_PER_SLOT, len(position)
     while p < last and count + 1 < room:
         attribute, supply, install = attr_of[p], supply_of[p], install_of[p]
         if attr_of[p + 1] != attribute + 1 or supply_of[p + 1] != supply + 1 or install_of[p + 1] != install + 1:
@@ -240,14 +240,13 @@ def plain_cells(
         ):
             break
         owner = supply_retailer[supply]
-        known_ms = max(start_arrival[local], end_arrival[local])
-        step = first_step(instants, known_ms)
+        step = first_step(instants, max(start_arrival[local], end_arrival[local]))
         quality, energy = (MISSING if attr_telemetry[attribute] == 1 else NO_TELEMETRY), np.int64(0)
         if step > 0:
             position[count], event_step[count], event_owner[count] = p, 0, owner
             event_quality[count], event_energy[count] = quality, energy
             count += 1
-        if step < steps:
+        if step < len(instants):
             start, end, cap_dwh = np.int64(start_value[local]), np.int64(end_value[local]), attr_cap_dwh[attribute]
             quality, energy = difference(start, end, install_modulus[install], install_factor[install], cap_dwh)
             position[count], event_step[count], event_owner[count] = p, step, owner
