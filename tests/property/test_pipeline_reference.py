@@ -3,19 +3,22 @@
 
 import random
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from pipeline.home import Home
-from tests.homes import Read, hand_over, iso, learn, new_home, run
-from tests.independent_reader import closings, files
+from pipeline.journal import read_state
+from tests.homes import MINUTE_MS, SLOT_MS, Read, digests, hand_over, iso, learn, new_home, run
+from tests.independent_reader import Cell, closings, files, read_tree
 from tests.property.worlds import World, handed, tables, worlds
-from tests.reference_model import Reference
+from tests.reference_model import ALWAYS, FOREVER, MasterRow, MeterRow, PointRow, Reference
 
-FEW = settings(max_examples=settings().max_examples // 3)  # each runs the line a few times
+FEW = settings(max_examples=settings().max_examples // 4)  # each runs the line a few times
 Issued = tuple[str, str, int, int, str, tuple[tuple[str, int | None, str, str], ...]]
+Cells = Mapping[tuple[str, str, str], Cell]
 FORMATS = (".arrow", ".csv", ".parquet")
 
 
@@ -38,17 +41,42 @@ def issued(home: Home) -> list[Issued]:
 
 def expected(reference: Reference) -> list[Issued]:
     found = [
-        (
-            f.retailer,
-            iso(f.slot_ms),
-            f.revision,
-            f.split,
-            iso(f.issued_ms),
-            tuple((row.point, row.energy, row.quality, row.ref) for row in f.rows),
-        )
+        (f.retailer, iso(f.slot_ms), f.revision, f.split, iso(f.issued_ms),
+         tuple((row.point, row.energy, row.quality, row.ref) for row in f.rows))
         for f in reference.files
-    ]
+    ]  # fmt: skip
     return sorted(found, key=lambda f: (f[0], f[1][:10], f[4], f[1], f[2], f[3]))
+
+
+def holders(home: Home, cells: Cells) -> dict[tuple[str, str], tuple[str, int | None]]:
+    """Who has each cell of a slot past its closing, and its energy; nobody shares one."""
+    issued_ms = read_state(home.path("journal")).issued_ms
+    found: dict[tuple[str, str], tuple[str, int | None]] = {}
+    for (retailer, start, name), cell in cells.items():
+        if cell.quality != "withdrawn" and start <= iso(max(issued_ms - SLOT_MS - 45 * MINUTE_MS, 0)):
+            assert (start, name) not in found, f"{name} at {start} belongs to {retailer} and {found[start, name]}"
+            found[start, name] = (retailer, cell.energy_dwh)
+    return found
+
+
+def hold_to_registers(world: World, reference: Reference, cells: Cells) -> None:
+    """Energies of slots in a row add up to the difference of the registers at their ends."""
+    known = [row for row in reference.known(FOREVER) if isinstance(row, MeterRow)]
+    energies = {(name, start): cell.energy_dwh for (_, start, name), cell in cells.items() if cell.available}
+    for meter in known:
+        if len([row for row in known if row.point == meter.point]) > 1 or meter.installed_ms > ALWAYS:
+            continue
+        factor = meter.coefficient * 10 ** (meter.unit_exponent + 4)
+        for first in range(world.slots):
+            total, slot = 0, world.start_ms + first * SLOT_MS
+            begin = reference.register(meter.meter, meter.register, slot, FOREVER)
+            while slot + SLOT_MS < meter.removed_ms and (energy := energies.get((meter.point, iso(slot)))) is not None:
+                total += energy
+                slot += SLOT_MS
+                end = reference.register(meter.meter, meter.register, slot, FOREVER)
+                assert begin is not None
+                assert end is not None
+                assert (total - (end - begin) * factor) % (10**meter.digits * factor) == 0
 
 
 @FEW
@@ -75,3 +103,39 @@ def test_what_is_issued_is_what_the_contract_says(world: World, seed: int) -> No
         }
         lines = {k: (c.expected, c.available, c.missing, c.issued_at) for k, c in closings(home.deliveries).items()}
         assert said == lines
+        cells = read_tree(home.deliveries)
+        holders(home, cells)
+        hold_to_registers(world, reference, cells)
+        before = digests(home.deliveries)
+        assert run(home, rows_per_file=world.rows_per_file).summary()["files"] == 0
+        assert before == digests(home.deliveries)
+
+
+def finally_known(world: World) -> list[MasterRow]:
+    """Rows of somebody who knew everything from the start."""
+    latest: dict[tuple[object, ...], MasterRow] = {}
+    for rows in world.imports:
+        latest |= {row.key: row for row in rows}
+    return sorted(latest.values(), key=lambda row: not isinstance(row, PointRow))
+
+
+@FEW
+@given(worlds(conflicts=False), st.integers(0, 1000))
+def test_other_portions_end_in_the_same_values(world: World, seed: int) -> None:
+    finals = []
+    together = [read for landing in world.landings for read in landing]
+    portions = [(world.imports, world.landings), ([finally_known(world)], [together])]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (imports, landings) in zip(("cut", "whole"), portions, strict=True):
+            home = new_home(Path(folder) / name)
+            for number, (rows, reads) in enumerate(zip(imports, landings, strict=True)):
+                if rows:
+                    note(f"{name} learned: {rows}")
+                    learn(home, **tables(rows))
+                note(f"{name} landed: {reads}")
+                land(home, f"{name}{number}", reads, seed)
+                run(home, first_slot=world.start_ms // SLOT_MS)
+            finals.append(holders(home, read_tree(home.deliveries)))
+    ends = [max((start for start, _ in final), default="") for final in finals]
+    common = [{key: value for key, value in final.items() if key[0] <= min(ends)} for final in finals]
+    assert common[0] == common[1]

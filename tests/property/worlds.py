@@ -14,7 +14,8 @@ from tests.reference_model import ALWAYS, FOREVER, Handed, MasterRow, MeterRow, 
 
 STARTS = ("2026-10-06T22:30", "2026-10-06T05:00", "2026-12-31T22:30", "2028-02-28T23:00")
 RETAILERS = ("11113", "22223", "33333")
-DELAYS_MIN = (1, 2, 2, 2, 2, 9, 12, 25, 44, 46, 80, 300, 1500, 3000, 5000)
+DELAYS_MIN = (1, 2, 2, 2, 2, 2, 9, 12, 25, 44, 46, 80, 300, 600)
+DAYS_MIN = (1500, 3000, 5000)
 STEPS = (0, 1, 1, 5, 7, 20, 60, 61, 400, -3)
 SMALL_CAP_DWH = 60_000  # 3 kW: 60 raw units of a meter in 0.1 kWh
 
@@ -48,6 +49,8 @@ class Maker:
             [[] for _ in range(landings)],
             draw(st.sampled_from([1, 2, 100_000])),
         )
+        long = draw(st.sampled_from([False, False, False, True]))  # every slot that passes meanwhile costs files
+        self.delays = (*DELAYS_MIN, *(DAYS_MIN if long else ()))
         self.cuts = sorted(
             self.stamp(0) + 10 * MINUTE_MS * draw(st.integers(0, 3 * self.slots + 6)) for _ in range(landings - 1)
         )
@@ -182,7 +185,7 @@ class Maker:
         )
         if fate == "lost":
             return
-        delay = MINUTE_MS * self.draw(st.sampled_from(DELAYS_MIN))
+        delay = MINUTE_MS * self.draw(st.sampled_from(self.delays))
         read = replace(read, received_ms=read.read_at_ms + delay)
         if fate == "skew":
             read = replace(read, read_at_ms=read.read_at_ms + self.draw(st.sampled_from([-180_000, -1, 1, 59_000])))
