@@ -16,7 +16,7 @@ from pipeline.instants import FIRST_ISSUES
 from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
 from pipeline.journal import Journal, State
 from pipeline.master import open_master
-from pipeline.plan import SlotPlan, latest_arrivals, plan_slots
+from pipeline.plan import SlotPlan, latest_arrivals, latest_decisions, plan_slots
 from pipeline.runner import new_pipeline, read_reports
 
 MANIFEST = "manifest.jsonl"
@@ -101,9 +101,10 @@ def _plans(what: Issue, state: State, settings: Settings, extras: list[int]) -> 
     if first_slot is None:
         return []
     view = open_master(what.home, what.master)
-    return (
-        plan_slots(latest_arrivals(state), view, extras, first_slot, what.from_ms, what.to_ms) if view.n_shards else []
-    )
+    if view.n_shards == 0:
+        return []
+    reads, decisions = latest_arrivals(state), latest_decisions(state)
+    return plan_slots(reads, decisions, view, extras, first_slot, what.from_ms, what.to_ms)
 
 
 def _computed(what: Issue, settings: Settings, plans: list[SlotPlan]) -> list[ManifestEntry | SlotReport]:

@@ -25,14 +25,20 @@ class SlotPlan:
 
 
 def latest_arrivals(state: State) -> dict[int, int]:
-    """Return for each stamp the latest arrival among its reads and decisions."""
+    """Return for each stamp the latest arrival among its reads."""
     latest: dict[int, int] = {}
-    for each in state.supersessions:
-        latest[each.stamp] = max(each.from_ms, latest.get(each.stamp, NEVER))
     for segment in state.segments:
         for stamp, arrival in segment.stamps:
             if arrival > latest.get(stamp, NEVER):
                 latest[stamp] = arrival
+    return latest
+
+
+def latest_decisions(state: State) -> dict[int, int]:
+    """Return for each stamp the latest instant from which an operator's decision counts."""
+    latest: dict[int, int] = {}
+    for each in state.supersessions:
+        latest[each.stamp] = max(each.from_ms, latest.get(each.stamp, NEVER))
     return latest
 
 
@@ -50,16 +56,26 @@ def _master_activity(view: MasterView, first: int, count: int) -> "np.ndarray[tu
 
 
 def plan_slots(
-    latest: Mapping[int, int], view: MasterView, extras: list[int], first_slot: int, from_ms: int, to_ms: int
+    latest: Mapping[int, int],
+    decisions: Mapping[int, int],
+    view: MasterView,
+    extras: list[int],
+    first_slot: int,
+    from_ms: int,
+    to_ms: int,
 ) -> list[SlotPlan]:
-    """Plan the issue of all instants in (from_ms, to_ms]: the slots from `first_slot` on that have to be looked at."""
+    """Plan the issue of all instants in (from_ms, to_ms]: the slots from `first_slot` on that have to be looked at.
+
+    Reads only make cells known that were not; master rows and decisions may change one that is out since the first
+    split, while its slot is still open.
+    """
     last_slot = slot_at_ms(to_ms - SPLITS_MIN[0] * MINUTE_MS) - 1  # the newest slot whose first split is due
     count = max(0, last_slot - first_slot + 1)
     master = _master_activity(view, first_slot, count)
     plans = []
     for slot in range(first_slot, last_slot + 1):
         reads = max(latest.get(slot, NEVER), latest.get(slot + 1, NEVER))
-        rows = int(master[slot - first_slot])
+        rows = max(int(master[slot - first_slot]), decisions.get(slot, NEVER), decisions.get(slot + 1, NEVER))
         closing = closing_ms(slot)
         first_split = (slot + 1) * MS_PER_SLOT + SPLITS_MIN[0] * MINUTE_MS
         if closing <= from_ms and reads <= closing and rows <= first_split:

@@ -8,6 +8,7 @@ import pytest
 from koma.errors import HomeError
 from pipeline.home import Home
 from pipeline.journal import NEVER, read_state
+from pipeline.repair import entries, supersede
 from pipeline.run import run_once
 from tests.homes import (
     HOUR_MS,
@@ -265,6 +266,21 @@ def test_a_wall_clock_issues_what_is_due_by_it(tmp_path: Path) -> None:
     run(home, wall_ms=T + 10 * MINUTE_MS)
     run(home, wall_ms=T + 50 * MINUTE_MS)
     assert issues(home)[1:] == [(0, 2, "23:45", ["missing"])]
+
+
+def test_what_changes_after_a_split_while_the_slot_is_open_is_its_first_revision(tmp_path: Path) -> None:
+    home = small_home(tmp_path / "home", meters=1)
+    hand_over(home, "a.arrow", [*reads_of("M0", START, [100, 102]), Read("M0", T, T + 5 * MINUTE_MS, 105)])
+    run(home, wall_ms=T + 12 * MINUTE_MS)
+    (conflict,) = entries(home)
+
+    supersede(home, conflict.id, by="desk", why="read on site")
+    for minutes in (50, 76, 200):
+        run(home, wall_ms=T + minutes * MINUTE_MS)
+
+    found = [(f.revision, f.issued_at[11:16], f.rows[0].energy_dwh) for f in files(home.deliveries)]
+    assert found[0] == (0, "23:10", 2_000)
+    assert (1, "00:15", 5_000) in found
 
 
 def test_a_file_that_cannot_be_read_counts_as_one(tmp_path: Path) -> None:
