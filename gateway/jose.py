@@ -285,9 +285,12 @@ def seconds(claims: Claims, name: str) -> float | None:
     value = claims.get(name)
     if value is None and name not in claims:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise JoseRefusedError(f"{name} is not a numeric date")
-    return float(value)
+    try:
+        if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        pass
+    raise JoseRefusedError(f"{name} is not a numeric date")
 
 
 def identifier(claims: Claims, name: str = "jti") -> str:

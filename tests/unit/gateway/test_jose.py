@@ -91,3 +91,9 @@ def test_a_file_that_holds_no_private_key_is_named(tmp_path: Any, content: bytes
     file.write_bytes(content)
     with pytest.raises(KeyFormError):
         jose.read_private_key(file)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("nan"), float("inf"), True, "1"])
+def test_a_date_that_no_float_can_carry_is_refused(value: object) -> None:
+    with pytest.raises(JoseRefusedError):
+        jose.seconds({"exp": value}, "exp")
