@@ -9,11 +9,20 @@ from joserfc.jwk import ECKey
 
 from gateway import jose
 from gateway.certificates import Pair, make_client_pair, write_private
+from gateway.errors import KeyFormError
 
 
 def make_trial_keys(folder: Path, name: str) -> dict[str, str]:
-    """Write `key.json`, `jwks.json`, `cert.pem`, `cert-key.pem`; gives their paths and the key's thumbprint."""
+    """Write `key.json`, `jwks.json`, `cert.pem`, `cert-key.pem`; gives their paths and the key's thumbprint.
+
+    Raises:
+        KeyFormError: the folder holds a private key already.
+
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    for there in (folder / "key.json", folder / "cert-key.pem"):
+        if there.exists():
+            raise KeyFormError(f"{there} is there already", hint="Name a new folder: keys are not replaced")
     key = ECKey.generate_key("P-256")
     private, public = folder / "key.json", folder / "jwks.json"
     write_private(private, json.dumps(key.as_dict(private=True)).encode())
