@@ -34,10 +34,19 @@ def entries(home: Home, *, code: str = "", settled: bool = False) -> Iterator[En
     """Yield quarantine rows, oldest intake first; those already replayed or superseded only with `settled`."""
     done = {record["id"] for record in _log(home)}
     for path in sorted(home.path("quarantine").glob("*.parquet")):
-        for number, row in enumerate(pq.read_table(path).to_pylist()):
+        for number, row in enumerate(_sayable(pq.read_table(path)).to_pylist()):
             entry = Entry(f"{int(path.stem)}-{number}", row)
             if (settled or entry.id not in done) and code in ("", row["code"]):
                 yield entry
+
+
+def _sayable(rows: pa.Table) -> pa.Table:
+    """Leave out times at the very ends of the calendar: no datetime can carry them in every zone."""
+    for name in ("read_at", "received_at"):
+        times = rows[name]
+        fits = pa.compute.is_in(pa.compute.year(times.cast(pa.timestamp("ms"))), pa.array(range(2, 9999), pa.int64()))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.compute.if_else(fits, times, None))
+    return rows
 
 
 def _log(home: Home) -> list[dict[str, Any]]:
