@@ -4,6 +4,9 @@
 from enum import IntEnum
 from typing import Final
 
+SHOWN_CHARS_MAX: Final = 80
+"""A value of a million characters is not repeated in a sentence; the row itself keeps it."""
+
 
 class Fault(IntEnum):
     """What is wrong with a row; the lower-case name is the code that reports and quarantine carry."""
@@ -49,7 +52,8 @@ class Fault(IntEnum):
 
         """
         wrong, repair = SENTENCES[self]
-        return wrong.format(column=column, value=repr(value), other=other) + ". " + repair
+        shown = repr(value if len(value) <= SHOWN_CHARS_MAX else value[:SHOWN_CHARS_MAX] + "…")
+        return wrong.format(column=column, value=shown, other=other) + ". " + repair
 
 
 SENTENCES: Final[dict[Fault, tuple[str, str]]] = {

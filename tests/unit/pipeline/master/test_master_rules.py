@@ -74,6 +74,12 @@ def test_every_fault_has_words() -> None:
     assert set(SENTENCES) == set(Fault) - {Fault.NONE}
 
 
+def test_a_very_long_value_is_not_repeated_whole() -> None:
+    detail = Fault.TEXT.detail("name", "x" * 1_000_000, "")
+    assert "x" * 80 + "…" in detail
+    assert len(detail) < 300
+
+
 def test_a_row_with_missing_or_surplus_values_is_refused_with_its_line_and_takes_its_point_along(desk: Desk) -> None:
     text = f"point_id,meter_id,digits,unit_exponent\n{point(1)},M1,6,-1\n\n{point(1)},M2,6\n{point(2)},M3,6,-1,0\n"
     report = desk.learn(points=[POINT, {"point_id": point(2)}, {"point_id": point(3)}], meters=text)
