@@ -101,19 +101,19 @@ def test_rows_follow_from_the_timelines_as_the_contract_says(case: tuple[int, li
 
 
 def test_a_cell_that_is_ready_at_the_first_split_goes_out_there_and_never_again() -> None:
-    assert {(1, 0): [(0, ACTUAL, 5000)]} == kernel_rows([[(0, 1, ACTUAL, 5000)]], 8)
+    assert kernel_rows([[(0, 1, ACTUAL, 5000)]], 8) == {(1, 0): [(0, ACTUAL, 5000)]}
 
 
 def test_what_is_missing_at_the_closing_goes_out_as_missing_and_later_as_revision() -> None:
     issued = kernel_rows([[(0, 1, MISSING, 0), (5, 1, ACTUAL, 7000)]], 8)
 
-    assert {(1, 3): [(0, MISSING, 0)], (1, 5): [(0, ACTUAL, 7000)]} == issued
+    assert issued == {(1, 3): [(0, MISSING, 0)], (1, 5): [(0, ACTUAL, 7000)]}
 
 
 def test_a_cell_that_changes_hands_is_withdrawn_from_one_and_issued_to_the_other() -> None:
     issued = kernel_rows([[(0, 1, ACTUAL, 7000), (5, 2, ACTUAL, 7000)]], 8)
 
-    assert {(1, 0): [(0, ACTUAL, 7000)], (1, 5): [(0, WITHDRAWN, 0)], (2, 5): [(0, ACTUAL, 7000)]} == issued
+    assert issued == {(1, 0): [(0, ACTUAL, 7000)], (1, 5): [(0, WITHDRAWN, 0)], (2, 5): [(0, ACTUAL, 7000)]}
 
 
 def test_a_new_owner_gets_the_cell_in_the_first_issue_while_its_slot_is_open() -> None:
