@@ -26,6 +26,8 @@ from pipeline.runner import new_pipeline, read_reports
 
 CHUNKS_PER_GROUP = 8
 PACKED = (".gz", ".zst")
+SAYABLE_MS_MAX = 253_402_214_400_000
+"""The start of 9999-12-31: later times cannot be written in JST, and a file is not worth a run."""
 
 
 @dataclass(slots=True)
@@ -173,7 +175,7 @@ def _too_far_ahead(reports: list[Report], clock_ms: int, days: int) -> list[dict
                 {
                     "file": each.source,
                     "row": each.place,
-                    "received_at": format_jst(each.first_ms),
+                    "received_at": format_jst(min(each.first_ms, SAYABLE_MS_MAX)),
                     "code": "clock_jump",
                     "detail": f"arrived more than {days} days after {format_jst(last_ms)}, the latest before it; "
                     "if that is true, run again with --accept-clock, else correct the file",

@@ -226,6 +226,18 @@ def test_a_file_whose_arrivals_run_ahead_waits_and_leaves_no_trace(tmp_path: Pat
     assert run(home).summary()["waiting"] != []
 
 
+def test_an_arrival_in_the_last_hours_of_the_calendar_waits_and_stops_nothing(tmp_path: Path) -> None:
+    home = small_home(tmp_path / "home")
+    last_ms = 253_402_300_740_000  # 9999-12-31T23:59Z, in JST the year 10000
+    hand_over(home, "good.arrow", reads_of("M0", START, [1, 2, 3, 4]))
+    hand_over(home, "last.arrow", [Read("M1", last_ms, last_ms, 9)])
+
+    facts = run(home).summary()
+
+    assert [(each["file"], each["code"]) for each in facts["waiting"]] == [("last.arrow", "clock_jump")]
+    assert facts["accepted"] == 4
+
+
 def test_accept_clock_takes_it_in(tmp_path: Path) -> None:
     home = small_home(tmp_path / "home")
     hand_over(home, "a.arrow", reads_of("M0", START, [1, 2, 3, 4]))
