@@ -80,7 +80,9 @@ class Settings:
 
     home: Path = _setting(HOME_DEFAULT, _path, "Data directory. Relative to the working directory, or to `koma.toml`.")
     clock: str = _setting(
-        "wall", _one_of("wall", "received", "manual"), "Business time: the machine's, the data's own, or set by hand."
+        "",
+        _one_of("", "wall", "received", "manual"),
+        "Business time of `pipeline run --once`: the data's own (received, or empty), the machine's (wall) or manual.",
     )
     stamp_tolerance_s: int = _setting(
         limits.STAMP_TOLERANCE_S,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from koma.clock import WallClock
 from koma.errors import HandoverError
 from koma.limits import BATCH_READS_MAX
 from koma.settings import Settings
@@ -26,6 +27,8 @@ from pipeline.runner import new_pipeline, read_reports
 
 CHUNKS_PER_GROUP = 8
 PACKED = (".gz", ".zst")
+ABSURD_DAYS = 3653
+"""No home begins this far ahead of the machine's clock."""
 SAYABLE_MS_MAX = 253_402_214_400_000
 """The start of 9999-12-31: later times cannot be written in JST, and a file is not worth a run."""
 
@@ -42,9 +45,11 @@ class TakenIn:
 
 
 def landed(home: Home) -> list[Path]:
-    """Return the hand-over files in landing, by name; names with a leading dot are still being written."""
+    """Return the hand-over files in landing, by name: no links, no folders, and no names with a leading dot."""
     with os.scandir(home.landing) as entries:
-        return sorted(Path(each.path) for each in entries if each.is_file() and not each.name.startswith("."))
+        return sorted(
+            Path(each.path) for each in entries if each.is_file(follow_symlinks=False) and not each.name.startswith(".")
+        )
 
 
 def finish_moves(home: Home, journal: Journal) -> None:
@@ -166,7 +171,10 @@ def _too_far_ahead(reports: list[Report], clock_ms: int, days: int) -> list[dict
     last_ms = clock_ms
     for day in sorted(by_day):
         first_ms = min(each.first_ms for each in by_day[day])
-        if last_ms != NEVER and first_ms - last_ms > days * DAY_MS:
+        # Nothing stands before a home's first arrival; but a clock once set years ahead never comes back.
+        absurd = last_ms == NEVER and first_ms - WallClock().now_ms() > ABSURD_DAYS * DAY_MS
+        if absurd or (last_ms != NEVER and first_ms - last_ms > days * DAY_MS):
+            before = "today" if absurd else f"{format_jst(last_ms)}, the latest before it"
             first: dict[str, Arrivals] = {}
             for later in sorted(each_day for each_day in by_day if each_day >= day):
                 for each in by_day[later]:
@@ -177,7 +185,7 @@ def _too_far_ahead(reports: list[Report], clock_ms: int, days: int) -> list[dict
                     "row": each.place,
                     "received_at": format_jst(min(each.first_ms, SAYABLE_MS_MAX)),
                     "code": "clock_jump",
-                    "detail": f"arrived more than {days} days after {format_jst(last_ms)}, the latest before it; "
+                    "detail": f"arrived more than {ABSURD_DAYS if absurd else days} days after {before}; "
                     "if that is true, run again with --accept-clock, else correct the file",
                 }
                 for each in first.values()

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from koma.errors import HandoverError
+from koma.limits import SHARD_LOCAL_BITS
 from koma.slots import MS_PER_SLOT
 from pipeline import quarantine
 from pipeline.handover import decode_chunk
@@ -28,6 +29,7 @@ from pipeline.master.view import OPEN_MS
 from pipeline.packed import Packed, spilled
 from pipeline.prefilter import Bounds, Routed, judge, route
 from pipeline.prefilter.arrivals import Arrivals, arrivals_of
+from pipeline.prefilter.kernels import name_meters
 from pipeline.prefilter.route import cut
 from pipeline.register_kernels import ACCEPTED, CONFLICT, DUPLICATE
 from pipeline.registers import Boundaries, RegisterBook, Scattered, scatter
@@ -279,6 +281,9 @@ def _conflicts(view: MasterView, shard: int, packed: list[Packed], result: Scatt
     position = np.searchsorted(view.install_of, row, side="right") - 1
     points = [view.point_id[p].tobytes().decode() for p in position.tolist()]
     return quarantine.of_conflicts(
+        shard,
+        local,
+        _meters(view, shard, local),
         pa.array(points, pa.string()),
         pa.array(["import", "export"]).take(pa.array(view.install_register[row].astype(np.int64))),
         stamp * MS_PER_SLOT,
@@ -286,6 +291,17 @@ def _conflicts(view: MasterView, shard: int, packed: list[Packed], result: Scatt
         both("value"),
         np.concatenate([*counted, np.zeros(len(displaced["local"]), np.int64)]),
     )
+
+
+def _meters(view: MasterView, shard: int, local: NDArray[np.uint32]) -> pa.Array:
+    """Return the meter ids of installations; conflicts are rare, so the look-up is searched for them."""
+    install = (np.uint32(shard << SHARD_LOCAL_BITS) | local).astype(np.uint32)
+    order = np.argsort(install, kind="stable")
+    keys = np.zeros((len(install), 2), np.uint64)
+    name_meters(view.table, view.chain_install, install[order], keys)
+    named = np.empty_like(keys)
+    named[order] = keys
+    return quarantine.meter_texts(named)
 
 
 _BOOKS: dict[tuple[Path, int], RegisterBook] = {}

@@ -63,7 +63,10 @@ class Closed:
 
 @dataclass(slots=True)
 class SlotReport:
-    """What an issue knows of a slot at its end: (expected, available, dWh) by retailer, balancing group and area."""
+    """What an issue knows of a slot at its end: (cells, available, dWh) by retailer, balancing group and area.
+
+    The sums of the slot leave out cells that nobody supplies; the tables hold them, under retailer 00000.
+    """
 
     slot: int
     expected: int
@@ -72,7 +75,7 @@ class SlotReport:
     energy_dwh: int
     retailers: dict[str, tuple[int, int, int]]
     groups: dict[str, tuple[int, int, int]]
-    areas: dict[int, tuple[int, int, int]]
+    areas: dict[str, tuple[int, int, int]]
     closed: list[Closed] = field(default_factory=list)
     pending: bool = False
 
@@ -288,15 +291,16 @@ def _slot_report(view: MasterView, slot: int, received: int, shards: list[Column
     def rows(summed: NDArray[np.int64]) -> list[tuple[int, tuple[int, int, int]]]:
         return [(k, (int(a), int(b), int(c))) for k, (a, b, c) in enumerate(summed) if a]
 
+    supplied = whole - by_retailer[0]  # a cell that nobody supplies is counted apart, under 00000
     return SlotReport(
         slot=slot,
-        expected=int(whole[0]),
-        available=int(whole[1]),
+        expected=int(supplied[0]),
+        available=int(supplied[1]),
         received=received,
-        energy_dwh=int(whole[2]),
+        energy_dwh=int(supplied[2]),
         retailers={view.retailers[k]: row for k, row in rows(by_retailer)},
         groups={view.bgs[k]: row for k, row in rows(by_group)},
-        areas=dict(rows(by_area)),
+        areas={f"{k:02d}": row for k, row in rows(by_area)},
     )
 
 

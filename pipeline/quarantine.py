@@ -26,6 +26,8 @@ SCHEMA = pa.schema(
         ("export_register", pa.uint32()),
         ("raw", pa.binary()),
         ("reads", pa.int64()),
+        ("shard", pa.int32()),  # of a conflict: the installation it is about
+        ("local", pa.uint32()),
     ]
 )
 
@@ -79,6 +81,9 @@ def of_verdicts(batch: ReadBatch, verdict: NDArray[np.uint8]) -> pa.Table:
 
 
 def of_conflicts(
+    shard: int,
+    local: NDArray[np.uint32],
+    meter_ids: pa.Array,
     point_ids: pa.Array,
     registers: pa.Array,
     stamp_ms: NDArray[np.int64],
@@ -96,7 +101,10 @@ def of_conflicts(
         detail=pa.array(
             ["another register is known for this stamp; decide which is true, then supersede or correct the master"]
         ).take(pa.array(np.zeros(len(value), np.int64))),
+        meter_id=meter_ids,
         point_id=point_ids,
+        shard=np.full(len(value), shard, np.int32),
+        local=local,
         read_at=pa.array(stamp_ms, pa.timestamp("ms", "Asia/Tokyo")),
         received_at=pa.array(received_ms, pa.timestamp("ms", "UTC")),
         import_register=pa.array(value, mask=exports),

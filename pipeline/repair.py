@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from koma.errors import HomeError
 from koma.slots import MS_PER_SLOT
 from pipeline.columns import replace_file
-from pipeline.home import Home
+from pipeline.home import Home, sync_filesystem
 from pipeline.journal import Journal, Supersession
 from pipeline.master import MasterView, open_master
+from pipeline.master.view import OPEN_MS
 
 LOG = "replayed.jsonl"
 
@@ -95,8 +95,9 @@ def replay(home: Home, ids: Sequence[str], *, by: str, why: str) -> tuple[Path |
     hidden = target.with_name(f".{target.name}")
     with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         writer.write_table(rows.select(list(names)).cast(schema))
+    sync_filesystem(home.landing)
+    hidden.rename(target)  # before the record: reads handed over twice are duplicates, reads never handed over are lost
     _record(home, [entry.id for entry in fit], "replay", by, why)
-    hidden.rename(target)
     return target, [entry.id for entry in fit], unfit
 
 
@@ -104,7 +105,7 @@ def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
     """Decide a conflict: the quarantined read counts instead of the first one, from the next instant on.
 
     Raises:
-        HomeError: the id is no conflict in quarantine, or the installation is not in the master any more.
+        HomeError: the id is no conflict in quarantine, or the master gives the register of that time itself.
 
     """
     entry = _wanted(home, [entry_id])[0]
@@ -114,8 +115,12 @@ def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
     register = 0 if row["import_register"] is not None else 1
     value = row["import_register"] if register == 0 else row["export_register"]
     stamp_ms = int(row["read_at"].timestamp()) * 1000
-    view = open_master(home.root, None)
-    shard, local = _installation(view, row["point_id"], register, stamp_ms)
+    shard, local = row["shard"], row["local"]
+    if _given_by_master(open_master(home.root, None), shard, local, stamp_ms):
+        raise HomeError(
+            f"the master gives the register of meter {row['meter_id']} at {row['read_at'].isoformat()}",
+            hint="correct install_register or removal_register in meters.csv and import it",
+        )
     with home.sole_writer("quarantine replay --supersede"):
         journal = Journal(home.path("journal"))
         try:
@@ -128,12 +133,10 @@ def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
     return decision
 
 
-def _installation(view: MasterView, point_id: str, register: int, stamp_ms: int) -> tuple[int, int]:
-    wanted = np.frombuffer(point_id.encode(), np.uint8)
-    for position in np.flatnonzero((view.point_id == wanted).all(axis=1)).tolist():
-        for row in range(int(view.install_of[position]), int(view.install_of[position + 1])):
-            holds = view.install_from_ms[row] <= stamp_ms <= view.install_to_ms[row]
-            if holds and view.install_register[row] == register:
-                shard = int(np.searchsorted(view.shard_points, position, side="right")) - 1
-                return shard, int(view.install_local[row])
-    raise HomeError(f"point {point_id} has no such installation", hint="import the meter again, then decide")
+def _given_by_master(view: MasterView, shard: int, local: int, stamp_ms: int) -> bool:
+    """Say whether the master has the register of an installation at a time, which no read overrules."""
+    span = slice(*(int(view.install_of[view.shard_points[each]]) for each in (shard, shard + 1)))
+    ours = (view.install_local[span] == local) & (view.install_rec_to[span] == OPEN_MS)
+    first = (view.install_from_ms[span] == stamp_ms) & (view.install_first[span] >= 0)
+    last = (view.install_to_ms[span] == stamp_ms) & (view.install_last[span] >= 0)
+    return bool((ours & (first | last)).any())

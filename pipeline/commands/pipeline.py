@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from koma.clock import WallClock
-from koma.errors import KomaError, SettingError
+from koma.errors import HomeError, KomaError
 from koma.output import emit, fail, note, progress, table
 from koma.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Turn hand-over files into delivery files.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: koma pipeline run --once")
+
+CUT_OFF = "Nothing is lost: put right what it says (room on the disk, rights), then run again"
 
 
 @app.callback()
@@ -37,10 +39,11 @@ def run(
     """Take in registers and issue 30-minute energy; ends with one JSON line of counts."""
     try:
         if once == watch:
-            raise SettingError("run needs one of --once and --watch", hint="for example: koma pipeline run --once")
-        if clock not in {"", "received", "wall"}:
-            raise SettingError(f"--clock {clock} is not known", hint="use received or wall")
+            raise typer.BadParameter("one of --once and --watch is needed, for example: koma pipeline run --once")
         settings = load_settings(home=home)
+        clock = clock or settings.clock or "received"
+        if clock not in {"received", "wall"}:
+            raise typer.BadParameter(f"the clock {clock} cannot drive a run: use received or wall")
         from pipeline.home import open_home  # noqa: PLC0415  Beam and numba load only when the command runs
         from pipeline.run import run_once  # noqa: PLC0415
 
@@ -61,3 +64,8 @@ def run(
         emit(summary)
     except KomaError as error:
         fail(error, as_json=json)
+    except (OSError, RuntimeError) as error:  # Beam hands on what a worker met as a RuntimeError
+        text = next((line for line in reversed(str(error).splitlines()) if "Errno" in line), "")
+        if not text:
+            raise
+        fail(HomeError(f"the run was cut off: {text.strip()}", hint=CUT_OFF), as_json=json)

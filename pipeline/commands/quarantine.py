@@ -7,11 +7,16 @@ from typing import Annotated
 
 import typer
 
-from koma.errors import KomaError, SettingError
+from koma.errors import KomaError
 from koma.output import emit, fail, note, table
 from koma.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, help="Look at what could not be taken, and repair it.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Look at what could not be taken, and repair it.",
+    epilog="Example: koma quarantine list --code off_grid",
+)
 
 Home = Annotated[Path | None, typer.Option(help="Data directory, instead of KOMA_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON line a row on standard output.")]
@@ -31,7 +36,8 @@ def list_rows(
     from pipeline.repair import entries  # noqa: PLC0415
 
     try:
-        rows = islice(entries(open_home(load_settings(home=home).home), code=code, settled=settled), limit)
+        opened = open_home(load_settings(home=home).home, create=False)
+        rows = islice(entries(opened, code=code, settled=settled), limit)
         if json:
             for entry in rows:
                 raw = entry.row["raw"]
@@ -51,7 +57,10 @@ def list_rows(
         if shown:
             table("Quarantine", ("id", "reason", "where", "meter", "stamp", "what to do"), shown)
         else:
-            note("nothing waits in quarantine")
+            note("no read waits in quarantine")
+        masters = sorted((opened.path("quarantine") / "master").glob("[0-9]*.jsonl"))
+        if masters:
+            note(f"master rows that were refused: {masters[-1]}; correct them and import them again")
     except KomaError as error:
         fail(error, as_json=json)
 
@@ -73,8 +82,8 @@ def replay(
 
     try:
         if not (by.strip() and why.strip()):
-            raise SettingError("a repair needs --by and --why", hint="say who decides and why it is right now")
-        opened = open_home(load_settings(home=home).home)
+            raise typer.BadParameter("--by and --why are needed: who decides, and why it is right now")
+        opened = open_home(load_settings(home=home).home, create=False)
         if supersede:
             decision = supersede_read(opened, supersede, by=by, why=why)
             emit({"superseded": supersede, "register": decision.value})

@@ -198,3 +198,28 @@ def arrival_spans(
             first[day] = received_ms[i]
             where[day] = i
         last[day] = max(last[day], received_ms[i])
+
+
+@kernel
+def name_meters(
+    table: NDArray[np.uint64],
+    chain_install: NDArray[np.uint32],
+    wanted: NDArray[np.uint32],
+    key: NDArray[np.uint64],
+) -> None:
+    """Fill `key` (n, 2) with the meter of each of the `wanted` installations (ascending); (0, 0) where none has it."""
+    for row in range(table.shape[0]):
+        if table[row, 0] == 0:
+            continue
+        imports = np.uint32(table[row, 2] & np.uint64(0xFFFFFFFF))
+        exports = np.uint32(table[row, 2] >> np.uint64(32))
+        chained = imports == CHAINED
+        links = np.int64(np.uint32(table[row, 3] & np.uint64(0xFFFFFFFF))) if chained else 2
+        for link in range(links):
+            single = imports if link == 0 else exports
+            install = chain_install[np.int64(exports) + link] if chained else single
+            at = np.searchsorted(wanted, install)
+            while at < len(wanted) and wanted[at] == install:
+                key[at, 0] = table[row, 0]
+                key[at, 1] = table[row, 1]
+                at += 1

@@ -214,7 +214,7 @@ def test_a_conflict_waits_for_a_person_whose_decision_is_a_revision(tmp_path: Pa
 
     assert facts["quarantined"] == 1
     assert (entry["code"], entry["point_id"], entry["import_register"]) == ("conflict", point(1), 103)
-    told = koma("quarantine", "replay", "--supersede", entry["id"], "--by", "desk", "--home", str(home.root), status=1)
+    told = koma("quarantine", "replay", "--supersede", entry["id"], "--by", "desk", "--home", str(home.root), status=2)
     assert told == []
     koma(
         *("quarantine", "replay", "--supersede", entry["id"]),
