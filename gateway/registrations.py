@@ -47,15 +47,18 @@ class Registrations:
     """The book. Safe between threads and processes; every process may write it, one transaction at a time.
 
     Args:
-        file: SQLite file, made when absent.
+        file: SQLite file, made when absent; None for an empty book in memory, where nothing is to be made.
 
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | None) -> None:
         """Open the book."""
-        file.parent.mkdir(parents=True, exist_ok=True)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
         self._lock = Lock()
-        self._connection = sqlite3.connect(file, timeout=10, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            file or ":memory:", timeout=10, isolation_level=None, check_same_thread=False
+        )
         self._connection.execute("pragma journal_mode=wal")
         self._connection.execute("pragma synchronous=full")
         self._connection.executescript(_SCHEMA)
@@ -79,12 +82,13 @@ class Registrations:
         """Write down a change to be approved by somebody else; gives its id.
 
         Raises:
-            RegistrationError: nobody proposes it.
+            RegistrationError: nobody proposes it, or the client is revoked.
 
         """
         person = _person(by)
         change = uuid.uuid4().hex
         with self._transaction() as connection:
+            _refuse_revoked(_find(connection, client.id))
             connection.execute(
                 "insert into change (id, client, content, proposed_by, proposed_ms) values (?, ?, ?, ?, ?)",
                 (change, client.id, json.dumps(client.as_dict()), person, now_ms),
@@ -96,7 +100,7 @@ class Registrations:
         """Let a proposed change hold.
 
         Raises:
-            RegistrationError: no such change, approved before, or it contradicts another client.
+            RegistrationError: no such change, approved before, its client is revoked, or it contradicts another client.
             FourEyesError: the same person proposed it.
 
         """
@@ -116,6 +120,7 @@ class Registrations:
                 )
             proposed = client_of(json.loads(content))
             held = _find(connection, proposed.id)
+            _refuse_revoked(held)
             _refuse_shared_keys(connection, proposed)
             client = _with(proposed, ACTIVE, 1 if held is None else held.epoch + (not held.active))
             _store(connection, client)
@@ -259,6 +264,14 @@ def _same_person(one: str, other: str) -> bool:
 def _find(connection: sqlite3.Connection, client_id: str) -> Client | None:
     row = connection.execute("select content from client where id = ?", (client_id,)).fetchone()
     return None if row is None else client_of(json.loads(row[0]))
+
+
+def _refuse_revoked(held: Client | None) -> None:
+    """Revocation is for good: a change proposed before it does not undo it either."""
+    if held is not None and held.state == REVOKED:
+        raise RegistrationError(
+            f"client {held.id} is revoked for good", hint="Register a new id, with new keys and certificates"
+        )
 
 
 def _with(client: Client, state: str, epoch: int) -> Client:

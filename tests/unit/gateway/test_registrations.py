@@ -80,6 +80,21 @@ def test_stopping_raises_the_epoch_and_so_does_coming_back_but_new_keys_do_not(
         book.stop("nobody", SUSPENDED, by="A", now_ms=NOW)
 
 
+def test_revocation_is_for_good(book: Registrations, tmp_path: Path) -> None:
+    """Neither a new proposal nor one from before lets the id in again, nor its key under another id."""
+    key = ECKey.generate_key("P-256")
+    admit(book, client(tmp_path, key=key))
+    before = book.propose(client(tmp_path), by="A", now_ms=NOW)
+    book.stop("r1", REVOKED, by="A", now_ms=NOW)
+    with pytest.raises(RegistrationError, match=r"revoked for good.*Register a new id"):
+        book.approve(before, by="B", now_ms=NOW)
+    with pytest.raises(RegistrationError, match="revoked for good"):
+        book.propose(client(tmp_path), by="A", now_ms=NOW)
+    with pytest.raises(RegistrationError, match="same proof key"):
+        admit(book, client(tmp_path, "r2", key))
+    assert book.registry().active("r1") is None
+
+
 def test_two_clients_share_no_proof_key(book: Registrations, tmp_path: Path) -> None:
     key = ECKey.generate_key("P-256")
     admit(book, client(tmp_path, "r1", key))
