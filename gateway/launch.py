@@ -14,7 +14,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +28,8 @@ import httpx
 from gateway.certificates import GatewayCertificates, prepare_certificates
 from gateway.errors import ProgramMissingError, StartError
 from gateway.nginx_files import find_nginx, free_port, write_configurations
-from gateway.places import RUNTIME_VARIABLE, Address, Places, Sockets, address_of
+from gateway.places import RUNTIME_VARIABLE, Address, Places, Sockets, address_of, check_home
+from gateway.runtime import runtime_folder
 from koma.output import note
 from koma.settings import Settings
 
@@ -38,8 +38,6 @@ START_S = 60.0
 STOP_S = 10.0
 """Longest wait until a part has ended by itself."""
 POLL_S = 0.1
-FOLDER_CHARS_MAX = 64
-"""A socket's path has 107 bytes at most."""
 
 _PR_SET_PDEATHSIG = 1
 _HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -75,16 +73,17 @@ def run_gateway(settings: Settings, stop: threading.Event, announce: Callable[[d
     Raises:
         StartError: a part did not start, did not answer, or ended.
         ProgramMissingError: nginx or redis-server is missing.
+        HomeError: the home is no folder.
 
     """
+    check_home(settings.home, make=True)
     places = Places(settings.home)
     listeners = (address_of(settings.gateway_url), address_of(settings.files_url))
     if listeners[0].port == listeners[1].port:
         raise StartError("the two listeners need different ports", hint="See KOMA_GATEWAY_URL and KOMA_FILES_URL")
     with ExitStack() as stack:
         stack.enter_context(_only_one(places))
-        runtime = Path(tempfile.mkdtemp(prefix="koma-gateway-", dir=_short_folder()))
-        stack.callback(shutil.rmtree, runtime, ignore_errors=True)
+        runtime = stack.enter_context(runtime_folder())
         parts = stack.enter_context(_stopping())
         _start(settings, places, Sockets(runtime), listeners, parts)
         said = _wait_until_ready(settings, places, parts, stop)
@@ -96,12 +95,6 @@ def run_gateway(settings: Settings, stop: threading.Event, announce: Callable[[d
         while not stop.wait(POLL_S):
             for part in parts:
                 part.must_run()
-
-
-def _short_folder() -> str:
-    """Folder for temporary files, unless sockets in it would have too long a name."""
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= FOLDER_CHARS_MAX else "/tmp"  # noqa: S108  mkdtemp makes a private folder in it
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.errors import StartError
+from koma.errors import HomeError
 from koma.settings import Settings
 
 RUNTIME_VARIABLE = "KOMA_GATEWAY_RUNTIME"
@@ -85,6 +86,28 @@ class Places:
     def running(self) -> Path:
         """What `koma gateway up` says about itself while it runs."""
         return self.home / "run" / "gateway.json"
+
+
+def check_home(home: Path, *, make: bool) -> None:
+    """Refuse a home that cannot be one.
+
+    Args:
+        home: the data directory.
+        make: whether it will be made where it is absent.
+
+    Raises:
+        HomeError: it is no folder, or absent and not to be made.
+
+    """
+    if home.is_dir():
+        return
+    absent = not (home.exists() or home.is_symlink())
+    blocker = next((each for each in home.parents if each.exists()), home)
+    if absent and make and blocker.is_dir():
+        return
+    what = "is not there" if absent and blocker.is_dir() else "is not a folder"
+    place = home if not absent or blocker.is_dir() else blocker
+    raise HomeError(f"{place} {what}", hint="Set KOMA_HOME or --home to the data directory")
 
 
 @dataclass(frozen=True, slots=True)

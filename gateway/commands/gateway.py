@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run the gateway, and register the clients that may fetch.
 
-Example: koma gateway up
+Example: koma gateway up --home var/koma
 """
 
 from collections.abc import Callable
@@ -11,12 +11,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from koma.errors import KomaError
+from koma.errors import GatewayError, KomaError
 from koma.output import emit, fail, table
 from koma.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-client = typer.Typer(no_args_is_help=True, help="Register clients under four eyes; stop them at once.")
+client = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Register clients under four eyes; stop them at once.\n\nExample: koma gateway client list",
+)
 app.add_typer(client, name="client")
 
 Home = Annotated[Path | None, typer.Option("--home", metavar="PATH", help="Data directory.")]
@@ -66,6 +70,7 @@ def up(*, home: Home = None, as_json: Json = False) -> None:
     """
     import threading  # noqa: PLC0415  `--help` has no need of all this
 
+    from gateway.errors import StartError  # noqa: PLC0415
     from gateway.launch import run_gateway, watch_signals  # noqa: PLC0415
 
     stop = threading.Event()
@@ -74,6 +79,8 @@ def up(*, home: Home = None, as_json: Json = False) -> None:
         run_gateway(load_settings(home=home), stop, emit)
     except KomaError as error:
         fail(error, as_json=as_json)
+    except OSError as error:
+        fail(StartError(f"{error.filename or 'a file'} cannot be used: {error.strerror}"), as_json=as_json)
 
 
 @client.command(
@@ -112,7 +119,7 @@ def propose(
         )
         emit({"change": book.propose(proposed, by=by, now_ms=now_ms)})
 
-    _with_book(home, act, as_json=as_json)
+    _with_book(home, act, as_json=as_json, make=True)
 
 
 @client.command(epilog="Example: koma gateway client approve 3f2a… --by operator-2")
@@ -142,7 +149,7 @@ def suspend(client_id: ClientId, *, by: By, home: Home = None, as_json: Json = F
 
 @client.command(epilog="Example: koma gateway client revoke r1 --by operator-1")
 def revoke(client_id: ClientId, *, by: By, home: Home = None, as_json: Json = False) -> None:
-    """Stop a client at once and for good."""
+    """Stop a client at once and for good: its id is never let in again."""
     _stop(client_id, "revoked", by, home, as_json=as_json)
 
 
@@ -188,20 +195,29 @@ def _stop(client_id: str, state: str, by: str, home: Path | None, *, as_json: bo
     _with_book(home, act, as_json=as_json)
 
 
-def _with_book(home: Path | None, act: Callable[[Any, int], None], *, as_json: bool) -> None:
-    """Act on the inner zone's book; wrong input ends with status 1 and words."""
-    from gateway.places import Places  # noqa: PLC0415  `--help` has no need of it
+def _with_book(home: Path | None, act: Callable[[Any, int], None], *, as_json: bool, make: bool = False) -> None:
+    """Act on the inner zone's book; wrong input ends with status 1 and words. Only a proposal makes home and book."""
+    import sqlite3  # noqa: PLC0415  `--help` has no need of all this
+
+    from gateway.places import Places, check_home  # noqa: PLC0415
     from gateway.registrations import Registrations  # noqa: PLC0415
     from koma.clock import WallClock  # noqa: PLC0415
 
+    file: Path | None = None
     try:
-        book = Registrations(Places(load_settings(home=home).home).registrations)
+        root = load_settings(home=home).home
+        check_home(root, make=make)
+        file = Places(root).registrations
+        book = Registrations(file if make or file.exists() else None)
         try:
             act(book, WallClock().now_ms())
         finally:
             book.close()
     except KomaError as error:
         fail(error, as_json=as_json)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        fail(GatewayError(f"{file} cannot be used: {reason}", hint="Look at its rights and owner"), as_json=as_json)
 
 
 def _shown(held: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.runtime import remove_stale
 from tests.gateway_world import (
     KOMA,
     Gateway,
@@ -92,6 +93,10 @@ def test_its_parts_end_with_it_even_when_it_is_killed_and_it_starts_again(tmp_pa
         gateway.process.kill()
         gateway.process.wait(30)
         until(lambda: gone(parts), "the parts to end")
+        left = gateway.runtime
+        assert left.exists()
+        remove_stale(left.parent)  # what the next start does first
+        assert not left.exists()
     with running_gateway(tmp_path) as again:
         assert again.ca.read_bytes() == ca
 
@@ -125,6 +130,44 @@ def test_what_keeps_it_from_starting_is_named(tmp_path: Path, more: dict[str, st
     )
     assert done.returncode == 1
     assert json.loads(done.stdout)["error"]["code"] == code
+
+
+@pytest.mark.parametrize("command", [("up",), ("client", "list"), ("client", "suspend", "r1", "--by", "A")])
+@pytest.mark.parametrize("below", ["", "below/it"])
+def test_a_home_that_is_a_file_is_named(tmp_path: Path, command: tuple[str, ...], below: str) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    done = koma_gateway(file / below, *command)
+    told = json.loads(done.stdout)["error"]
+    assert (done.returncode, told["code"]) == (1, "home.invalid"), done.stderr
+    assert told["message"] == f"{file} is not a folder"
+    assert "KOMA_HOME" in told["hint"]
+
+
+def test_asking_for_clients_makes_no_home_and_no_book(tmp_path: Path) -> None:
+    done = koma_gateway(tmp_path / "absent", "client", "list")
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "home.invalid")
+    assert not (tmp_path / "absent").exists()
+    done = koma_gateway(tmp_path, "client", "list")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    done = koma_gateway(tmp_path, "client", "suspend", "r1", "--by", "A")
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "gateway.registration")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "gateway" / "inner").mkdir(parents=True)
+    (tmp_path / "gateway" / "inner" / "registrations.sqlite").write_text("no database, but of some length " * 9)
+    done = koma_gateway(tmp_path, "client", "list")
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (1, "gateway.failed")
+
+
+def koma_gateway(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*KOMA, "gateway", *command, "--json"],
+        env=environment_of(home, free_ports(2)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def test_without_replay_memory_no_token_is_issued_and_fresh_proofs_still_get_data_once(tmp_path: Path) -> None:
