@@ -11,7 +11,7 @@ from gateway.errors import JoseRefusedError, NotFoundRefusal, ReplayStoreError, 
 from gateway.names import RETAILER
 from gateway.proofs import Nonces, proof_nonce, proof_thumbprint, verify_proof
 from gateway.replay import ReplayMemory
-from gateway.requests import bound_token, nonce_refusal, proof_refusal, token_refusal
+from gateway.requests import bound_token, keep_caller, nonce_refusal, proof_refusal, token_refusal
 from gateway.tokens import AccessToken, TokenKeys
 from koma.clock import Clock
 
@@ -83,6 +83,7 @@ class Access:
         client = self._registry().active(token.client_id)
         if client is None or client.epoch != token.epoch or not client.accepts_proof_key(token.proof_key):
             raise token_refusal("token of a client, epoch or key that is no longer registered")
+        keep_caller(request, client.id, token.proof_key)
         self._check_proof(request, text, proof_text, token, now)
         if scope is not None and (scope not in token.scopes or not client.allows(scope)):
             raise ScopeRefusal(f"scope {scope}")

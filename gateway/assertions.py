@@ -8,12 +8,13 @@ client's `client_id`; so the whole check is ours, and Authlib only asks for it. 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from joserfc.jwk import ECKey, OKPKey
 
 from gateway import jose
 from gateway.clients import Client
-from gateway.errors import JoseRefusedError, KeyFormError
+from gateway.errors import AssertionRefusedError, JoseRefusedError, KeyFormError
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LIFE_MAX_S = 300
@@ -67,15 +68,26 @@ class AssertionCheck:
             now_s: wall time, seconds since the epoch.
 
         Raises:
-            JoseRefusedError: not acceptable; the reason is for the audit only.
+            AssertionRefusedError: signed by the client, and not acceptable; the reason is for the audit only.
+            JoseRefusedError: not signed by any client, likewise.
 
         """
         header, claims = jose.unverified(text)
         subject = claims.get("sub")
         client = self._find(subject) if isinstance(subject, str) else None
         signed = _verified(text, header, _keys(client) if client is not None else self._stand_in)
-        if client is None or signed is None:
-            raise JoseRefusedError("unknown client or wrong signature")
+        if client is None:
+            raise JoseRefusedError("unknown client")
+        if signed is None:
+            raise JoseRefusedError(f"says it is {client.id}, wrong signature")
+        try:
+            return self._checked(client, header, claims, form_client_id, now_s)
+        except JoseRefusedError as error:
+            raise AssertionRefusedError(error.message, client.id) from error
+
+    def _checked(
+        self, client: Client, header: dict[str, Any], claims: dict[str, Any], form_client_id: str | None, now_s: float
+    ) -> Assertion:
         if header.get("typ") not in _TYPES:
             raise JoseRefusedError("typ of the assertion")
         if claims.get("iss") != client.id or (form_client_id is not None and form_client_id != client.id):

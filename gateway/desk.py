@@ -14,7 +14,7 @@ from gateway.grants import TokenService
 from gateway.inward import InwardLine
 from gateway.proofs import Nonces
 from gateway.replay import ReplayMemory
-from gateway.requests import trace_id
+from gateway.requests import asked_by, object_asked, trace_id
 from gateway.tokens import TokenKeys
 from koma.clock import Clock
 from koma.settings import Settings
@@ -37,15 +37,19 @@ class Desk:
     access: Access
 
     def refused(self, request: Request, refusal: Refusal) -> None:
-        """Put a refusal on record."""
+        """Put a refusal on record, with who asked for what as far as it was verified."""
+        client, key = asked_by(request)
         self.line.record(
             Decision(
                 at_ms=self.clock.now_ms(),
                 zone="dmz",
                 decision="refuse",
                 route=str(getattr(request.scope.get("endpoint"), "__name__", "none")),
+                client=client,
+                object=object_asked(request),
                 rule=refusal.problem,
                 reason=refusal.reason,
+                key=key,
                 trace_id=trace_id(request),
             )
         )

@@ -58,6 +58,21 @@ class JoseRefusedError(GatewayError):
     code = "gateway.jose"
 
 
+class AssertionRefusedError(JoseRefusedError):
+    """An assertion that a registered key signed is not acceptable all the same.
+
+    Args:
+        message: for the audit.
+        client_id: whose key signed it.
+
+    """
+
+    def __init__(self, message: str, client_id: str) -> None:
+        """Keep whose it is."""
+        super().__init__(message)
+        self.client_id = client_id
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One wrong part of a request, by JSON pointer or `#/query/<name>`."""

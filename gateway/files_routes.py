@@ -19,6 +19,7 @@ from gateway.guard_check import certificate_fingerprint
 from gateway.middleware.faults import Faults
 from gateway.middleware.strict_path import StrictPath
 from gateway.names import RETAILER, parse_day, parse_object
+from gateway.requests import keep_caller
 
 
 def files_app(desk: Desk) -> Starlette:
@@ -67,7 +68,9 @@ def _must_hold(request: Request) -> str:
 
 def _must_know(request: Request) -> tuple[str, ...]:
     desk: Desk = request.app.state.desk
-    client = desk.line.registry.by_certificate(certificate_fingerprint(request), desk.clock.now_ms() / 1000)
+    fingerprint = certificate_fingerprint(request)
+    client = desk.line.registry.by_certificate(fingerprint, desk.clock.now_ms() / 1000)
+    keep_caller(request, client.id if client is not None else "", fingerprint)
     if client is None:
         raise CertificateRefusal("certificate of no active client, or not valid now")
     if not client.allows("slots.read"):

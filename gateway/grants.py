@@ -27,7 +27,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 
 from gateway.assertions import ASSERTION_TYPE, Assertion, AssertionCheck
 from gateway.clients import SCOPES, Client
-from gateway.errors import JoseRefusedError
+from gateway.errors import AssertionRefusedError, JoseRefusedError
 from gateway.proofs import Nonces, Proof, proof_nonce, proof_thumbprint, verify_proof
 from gateway.replay import ReplayMemory
 from gateway.tokens import LIFE_S, AccessToken, TokenKeys
@@ -39,8 +39,8 @@ TOKEN_PATH = "/oauth2/token"  # noqa: S105  an address
 REVOCATION_PATH = "/oauth2/revoke"
 
 Headers = list[tuple[str, str]]
-Record = Callable[[str, str, str], None]
-"""Takes decision, client id or empty text, and reason."""
+Record = Callable[[str, str, str, str], None]
+"""Takes decision, client id or empty text, reason, and trace id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class UseNonceError(OAuth2Error):  # type: ignore[misc]  # Authlib ships no type
 class _Request(OAuth2Request):  # type: ignore[misc]  # Authlib ships no types
     """A token request read in full."""
 
-    def __init__(self, address: str, form: Mapping[str, str], proofs: list[str], now_s: float) -> None:
+    def __init__(self, address: str, form: Mapping[str, str], proofs: list[str], now_s: float, trace: str) -> None:
         super().__init__("POST", address, headers={})
         self.address = address
         self.payload = BasicOAuth2Payload(dict(form))
@@ -87,6 +87,8 @@ class _Request(OAuth2Request):  # type: ignore[misc]  # Authlib ships no types
         self.assertion: Assertion | None = None
         self.proof: Proof | None = None
         self.reason = ""
+        self.signed_by = ""
+        self.trace = trace
 
     @property
     def form(self) -> Mapping[str, str]:
@@ -168,28 +170,30 @@ class TokenService(AuthorizationServer):  # type: ignore[misc]  # Authlib ships 
         self.register_grant(_Grant)
         self.register_endpoint(_Revocation)
 
-    def token(self, form: Mapping[str, str], proofs: list[str]) -> OAuthAnswer:
-        """Answer a token request.
+    def token(self, form: Mapping[str, str], proofs: list[str], trace: str) -> OAuthAnswer:
+        """Answer a token request; the decision is on record under the trace id.
 
         Raises:
             ReplayStoreError: the replay memory does not answer; no token without it.
 
         """
-        request = _Request(self._keys.issuer + TOKEN_PATH, form, proofs, self._clock.now_ms() / 1000)
+        request = _Request(self._keys.issuer + TOKEN_PATH, form, proofs, self._clock.now_ms() / 1000, trace)
+        answer: OAuthAnswer
         if not form.get("grant_type"):
-            return _error(InvalidRequestError("grant_type is missing"))
-        answer: OAuthAnswer = self.create_token_response(request)
+            answer = _error(InvalidRequestError("grant_type is missing"))
+        else:
+            answer = self.create_token_response(request)
         self._tell("token", request, answer)
         return answer
 
-    def revoke(self, form: Mapping[str, str]) -> OAuthAnswer:
-        """Answer a revocation request.
+    def revoke(self, form: Mapping[str, str], trace: str) -> OAuthAnswer:
+        """Answer a revocation request; the decision is on record under the trace id.
 
         Raises:
             ReplayStoreError: the replay memory does not answer, so nothing can be revoked.
 
         """
-        request = _Request(self._keys.issuer + REVOCATION_PATH, form, [], self._clock.now_ms() / 1000)
+        request = _Request(self._keys.issuer + REVOCATION_PATH, form, [], self._clock.now_ms() / 1000, trace)
         answer: OAuthAnswer = self.create_endpoint_response(_Revocation.ENDPOINT_NAME, request)
         self._tell("revoke", request, answer)
         return answer
@@ -236,8 +240,10 @@ class TokenService(AuthorizationServer):  # type: ignore[misc]  # Authlib ships 
         if assertion is None or not self._replay.first_use(
             "assertion", assertion.replay_name, assertion.remaining_s(now)
         ):
+            request.reason = "assertion was used before"
             raise InvalidClientError
         if proof is not None and not self._replay.first_use("proof", proof.replay_name, proof.remaining_s(now)):
+            request.reason = "proof was used before"
             raise InvalidProofError
 
     def issue(self, request: _Request) -> dict[str, Any]:
@@ -280,13 +286,14 @@ class TokenService(AuthorizationServer):  # type: ignore[misc]  # Authlib ships 
         return OAuthAnswer(status, body, kept)
 
     def _tell(self, decision: str, request: _Request, answer: OAuthAnswer) -> None:
-        client = request.assertion.client.id if request.assertion is not None else ""
         error = str(answer.body.get("error", ""))
-        self._record(f"{decision} refused" if error else decision, client, f"{error} {request.reason}".strip())
+        reason = f"{error} {request.reason}".strip()
+        self._record(f"{decision} refused" if error else decision, request.signed_by, reason, request.trace)
 
     def _authenticate(self, _query: object, request: _Request) -> _Client:
         form = request.form
         if form.get("client_assertion_type") != ASSERTION_TYPE:
+            request.reason = "client_assertion_type"
             raise InvalidClientError
         try:
             request.assertion = self._assertions.verify(
@@ -294,7 +301,9 @@ class TokenService(AuthorizationServer):  # type: ignore[misc]  # Authlib ships 
             )
         except JoseRefusedError as error:
             request.reason = error.message
+            request.signed_by = error.client_id if isinstance(error, AssertionRefusedError) else ""
             raise InvalidClientError from error
+        request.signed_by = request.assertion.client.id
         request.client = _Client(request.assertion.client)
         return request.client  # type: ignore[no-any-return]
 

@@ -43,7 +43,7 @@ from gateway.registrations import Registrations
 from gateway.release_index import Page, ReleaseIndex, Stored
 from gateway.releases import Signer, deadline_of
 from gateway.replay import ReplayMemory
-from gateway.requests import token_refusal, trace_id
+from gateway.requests import asked_by, object_asked, token_refusal, trace_id
 from gateway.signing_keys import prepare_release_keys, read_keys
 from koma.clock import Clock, WallClock
 from koma.settings import Settings, load_settings
@@ -113,8 +113,9 @@ class Guard:
         except TimeoutError:
             return
 
-    def record(self, request: Request, decision: str, visitor: Visitor | None, **more: str) -> None:
-        """Put a decision on record. What cannot be recorded is not released."""
+    def record(self, request: Request, decision: str, **more: str) -> None:
+        """Put a decision on record, with who asked. What cannot be recorded is not released."""
+        client, key = asked_by(request)
         self.audit.append(
             [
                 Decision(
@@ -122,8 +123,8 @@ class Guard:
                     zone="inner",
                     decision=decision,
                     route=_route_name(request),
-                    client=visitor.client.id if visitor is not None else "",
-                    key=visitor.key if visitor is not None else "",
+                    client=client,
+                    key=key,
                     trace_id=trace_id(request),
                     **more,
                 )
@@ -132,7 +133,7 @@ class Guard:
 
     def refused(self, request: Request, refusal: Refusal) -> None:
         """Put a refusal on record."""
-        self.record(request, "refuse", None, rule=refusal.problem, reason=refusal.reason)
+        self.record(request, "refuse", object=object_asked(request), rule=refusal.problem, reason=refusal.reason)
 
     def registry(self) -> Registry:
         """What the DMZ may know of the clients, with the keys of the manifests."""
@@ -176,7 +177,7 @@ def received_list(request: Request) -> Response:
         days = guard.settings.files_list_days
         files = guard.index.zips_since(code, guard.index.latest_issued_ms() - days * MS_PER_DAY)
     charset = charset_of(request.query_params.get("variant", ""))
-    guard.record(request, "list", visitor, object=code, rule="RET-004")
+    guard.record(request, "list", object=code, rule="RET-004")
     headers = {"Cache-Control": "no-store", "Content-Type": f"text/html; charset={charset}"}
     return Response(list_page(files, charset), headers=headers)
 
@@ -197,7 +198,7 @@ async def releases(request: Request) -> Response:
         await guard.published(left)
     if not guard.check.still(visitor, codes):
         raise token_refusal("registration changed while waiting")
-    guard.record(request, "feed", visitor, object=" ".join(codes), rule="RET-004")
+    guard.record(request, "feed", object=" ".join(codes), rule="RET-004")
     poll = FEED_MORE_S if page.more else FEED_IDLE_S
     body = {"releases": page.releases, "next": page.cursor.text(), "poll_after_s": poll}
     return _json(body)
@@ -213,7 +214,7 @@ def slot(request: Request) -> Response:
     if slot_id is None:
         raise NotFoundRefusal("no such slot")
     found = guard.index.slot(code, slot_id)
-    guard.record(request, "slot", visitor, object=f"{code} {slot_id}", rule="RET-004")
+    guard.record(request, "slot", object=f"{code} {slot_id}", rule="RET-004")
     kinds = {each["kind"] for each in found}
     state = "pending" if not found else "revised" if "revision" in kinds else "closed"
     if found and not kinds & {"closing", "revision"}:
@@ -320,7 +321,7 @@ def _release(request: Request, guard: Guard, visitor: Visitor, name: str) -> Res
     if stored is None:
         raise NotFoundRefusal("RET-005: never issued, not yet, or no longer kept")
     response = object_response(request, stored)
-    guard.record(request, "release", visitor, object=stored.object.place, rule="RET-001", reason=request.method)
+    guard.record(request, "release", object=stored.object.place, rule="RET-001", reason=request.method)
     return response
 
 

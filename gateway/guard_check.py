@@ -25,7 +25,7 @@ from gateway.names import RETAILER
 from gateway.proofs import proof_thumbprint, verify_proof
 from gateway.registrations import Registrations, certificate_of
 from gateway.replay import ReplayMemory
-from gateway.requests import CERTIFICATE, bound_token, proof_refusal, single, token_refusal
+from gateway.requests import CERTIFICATE, bound_token, keep_caller, proof_refusal, single, token_refusal
 from gateway.tokens import read_token
 from koma.clock import Clock
 
@@ -94,6 +94,7 @@ class GuardCheck:
             claims = read_token(jose.unverified(token)[1])
         except JoseRefusedError as error:
             raise token_refusal(error.message) from error
+        keep_caller(request, client.id, proof.thumbprint)
         if (claims.client_id, claims.epoch, claims.proof_key) != (client.id, client.epoch, proof.thumbprint):
             raise token_refusal("token of another client, epoch or key")
         if claims.expires_s <= now:
@@ -122,6 +123,7 @@ class GuardCheck:
         """
         fingerprint = certificate_fingerprint(request)
         client = self.registry().by_certificate(fingerprint, self._clock.now_ms() / 1000)
+        keep_caller(request, client.id if client is not None else "", fingerprint)
         if client is None:
             raise CertificateRefusal("certificate of no active client, or not valid now")
         if not client.allows(scope):

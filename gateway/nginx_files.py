@@ -18,6 +18,7 @@ from gateway.certificates import GatewayCertificates
 from gateway.errors import ProgramMissingError, StartError
 from gateway.places import INWARD_NAME, Address, Places, Sockets
 from gateway.problems import MEDIA_TYPE, PROBLEMS, Problem, body
+from gateway.requests import ANSWERED_TRACE
 from koma.settings import Settings
 
 _VALUE = re.compile(r"@@([a-z_]+)@@")
@@ -135,7 +136,14 @@ def problem_pages() -> str:
     lines = [f"error_page {codes}{_status(codes, name)} @{_place(name)};" for codes, name in _EDGE_PAGES]
     lines.append(f"error_page {_MALFORMED} =400 /_problem/malformed;")
     lines.append(f"location = /_problem/malformed {{ internal; {_answer(PROBLEMS['request.malformed'])} }}")
-    named = ("not_found", "request.method", "request.too_large", "zone.overload", "zone.inner_unavailable")
+    named = (
+        "not_found",
+        "request.method",
+        "request.too_large",
+        "zone.overload",
+        "zone.inner_unavailable",
+        "request.malformed",
+    )
     lines += [f"location @{_place(name)} {{ {_answer(PROBLEMS[name])} }}" for name in (*named, "auth.certificate")]
     return "\n".join(lines) + "\n"
 
@@ -171,7 +179,7 @@ def _answer(problem: Problem) -> str:
     text = body(problem, "$request_id")
     if "'" in text or text.count("$") != 1:
         raise StartError(f"problem {problem.code} cannot stand in a configuration")
-    headers = "add_header Cache-Control no-store always; "
+    headers = f"add_header {ANSWERED_TRACE} $request_id always; add_header Cache-Control no-store always; "
     if problem.status == 405:
         headers += 'add_header Allow "GET, HEAD, POST" always; '
     if problem.retry_after_s:

@@ -13,6 +13,7 @@ from gateway.desk import Desk, desk_of, json_answer
 from gateway.errors import TooLargeRefusal
 from gateway.grants import METHOD, REVOCATION_PATH, TOKEN_PATH, OAuthAnswer
 from gateway.jose import ALGORITHMS
+from gateway.requests import trace_id
 from gateway.schema import KeySetShape, OAuthErrorShape, TokenShape
 
 FORM_BYTES_MAX = 16 * 1024
@@ -65,7 +66,7 @@ async def token(request: Request) -> Response:
     if form is None:
         return json_answer({"error": "invalid_request"}, 400)
     desk.line.must_answer()
-    answer = await run_in_threadpool(desk.tokens.token, form, request.headers.getlist("dpop"))
+    answer = await run_in_threadpool(desk.tokens.token, form, request.headers.getlist("dpop"), trace_id(request))
     return _answer(desk, answer)
 
 
@@ -77,7 +78,7 @@ async def revoke(request: Request) -> Response:
     if form is None:
         return json_answer({"error": "invalid_request"}, 400)
     desk.line.must_answer()
-    return _answer(desk, await run_in_threadpool(desk.tokens.revoke, form))
+    return _answer(desk, await run_in_threadpool(desk.tokens.revoke, form, trace_id(request)))
 
 
 async def _form(request: Request) -> dict[str, str] | None:

@@ -39,7 +39,8 @@ from koma.settings import Settings, load_settings
 
 _DESCRIPTION = (
     "30-minute energy for retailers. Tokens: client_credentials with private_key_jwt, bound by DPoP. "
-    "Every request below /v1 but the open ones carries `Authorization: DPoP <token>` and a fresh `DPoP` proof."
+    "Every request below /v1 but the open ones carries `Authorization: DPoP <token>` and a fresh `DPoP` proof. "
+    "Every answer carries its trace id in `Koma-Trace-Id`; the operator finds the cause of a refusal by it."
 )
 
 
@@ -131,8 +132,9 @@ def main_app(desk: Desk | None) -> FastAPI:
 
 
 def _recorder(line: InwardLine, clock: Clock) -> Record:
-    def record(decision: str, client: str, reason: str) -> None:
-        line.record(Decision(clock.now_ms(), "dmz", decision, route="token", client=client, reason=reason))
+    def record(decision: str, client: str, reason: str, trace: str) -> None:
+        at = clock.now_ms()
+        line.record(Decision(at, "dmz", decision, route="token", client=client, reason=reason, trace_id=trace))
 
     return record
 

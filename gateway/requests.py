@@ -6,8 +6,11 @@ import re
 from starlette.requests import Request
 
 from gateway.errors import MalformedRefusal, ProofRefusal, TokenRefusal
+from gateway.names import parse_object
 
 TRACE = "koma-trace"
+ANSWERED_TRACE = "Koma-Trace-Id"
+"""Header of every answer of the edge: the trace id, as in the audit."""
 LISTENER = "koma-listener"
 CERTIFICATE = "koma-certificate"
 """Headers the edge sets itself; whatever a client sends under these names is replaced there."""
@@ -18,6 +21,12 @@ TOKEN_CHARS_MAX = 4096
 _TRACE = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _DPOP = re.compile(r"dpop +([A-Za-z0-9._-]+)", re.ASCII | re.IGNORECASE)
 _CHALLENGE = 'DPoP error="{error}", algs="ES256 PS256 Ed25519 EdDSA"'
+
+
+_CALLER = "koma.caller"
+_SLOT = (("day", "date"), ("code", ""))
+"""Parts of a slot: in the path, or in the query of the file list."""
+_NUMBERS = re.compile(r"[0-9]{1,8}", re.ASCII)
 
 
 def single(request: Request, name: str) -> str | None:
@@ -37,6 +46,31 @@ def trace_id(request: Request) -> str:
     """Trace id that the edge gave the request; zeros where there was no edge."""
     value = request.headers.get(TRACE, "")
     return value if _TRACE.fullmatch(value) else "0" * 32
+
+
+def keep_caller(request: Request, client_id: str, key: str) -> None:
+    """Keep who asks, once a signature or certificate said so, for the record of a refusal that comes later.
+
+    In the scope itself: its `state` may be shared between requests by the server.
+    """
+    request.scope[_CALLER] = (client_id, key)
+
+
+def asked_by(request: Request) -> tuple[str, str]:
+    """Client id and key of whoever asks; empty where neither token nor certificate was verified."""
+    client_id, key = request.scope.get(_CALLER, ("", ""))
+    return str(client_id), str(key)
+
+
+def object_asked(request: Request) -> str:
+    """What was asked for, for the record: retailer code, slot and file name; nothing else, and in their form only."""
+    given = request.path_params
+    code = str(given.get("retailer_code", given.get("retailer", "")))
+    named = parse_object(code, str(given.get("name", request.query_params.get("file", ""))))
+    if named is not None:
+        return named.place
+    parts = (code, *(str(given.get(name, request.query_params.get(query, ""))) for name, query in _SLOT))
+    return " ".join(part for part in parts if _NUMBERS.fullmatch(part))
 
 
 def token_refusal(reason: str, *, sent: bool = True) -> TokenRefusal:

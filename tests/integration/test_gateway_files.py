@@ -161,8 +161,9 @@ def shape_of_404(status: int, headers: dict[str, str], body: bytes) -> tuple[int
     """A 404 less what differs from one answer to the next: date and trace id."""
     content = json.loads(body)
     assert len(content["trace_id"]) == 32
+    assert content["trace_id"] == headers["koma-trace-id"]
     content["trace_id"] = ""
-    kept = {name: value for name, value in headers.items() if name not in {"date", "connection"}}
+    kept = {name: value for name, value in headers.items() if name not in {"date", "connection", "koma-trace-id"}}
     return status, kept, json.dumps(content).encode()
 
 
@@ -287,6 +288,32 @@ def test_the_edge_answers_what_it_cannot_read_as_a_problem_or_not_at_all(gateway
         if status:
             assert headers["content-type"] == "application/problem+json", request[:60]
             assert b'"code":"request.' in body, request[:60]
+
+
+@pytest.mark.parametrize("path", ["/oauth2/token", "/oauth2/revoke", "/v1/me", "/.well-known/x", "/v1"])
+def test_too_many_headers_and_bad_chunks_end_as_a_problem_or_unanswered(gateway: Gateway, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+    many = "".join(f"X-{number}: 1\r\n" for number in range(200))
+    chunked = "Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for request in (f"{head}{many}\r\n", f"{head}{chunked}zz\r\n\r\n", f"{head}{chunked}3\r\na=b\r\nzz\r\n"):
+        status, headers, body = parse_raw(raw_request(gateway, request.encode()))
+        assert status in {0, 400, 404}, (path, status)
+        if status:
+            assert headers["content-type"] == "application/problem+json"
+            assert json.loads(body)["code"] in {"request.malformed", "not_found"}
+            assert json.loads(body)["trace_id"] == headers["koma-trace-id"]
+            assert path == "/v1" or status == 400
+
+
+def test_a_form_in_chunks_is_answered_like_any_other(gateway: Gateway, retailer: Retailer) -> None:
+    url = f"{gateway.issuer}/oauth2/token"
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = retailer.http.post(url, content=iter([b"grant_type=", b"password"]), headers=form)
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+    answer = retailer.http.post(f"{url}/elsewhere", content=iter([b"a=b"]), headers=form)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    answer = retailer.http.post(url, content=iter([b"a=", b"x" * 20_000]), headers=form)
+    assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
 
 
 def test_headers_that_only_the_edge_may_set_are_not_believed(

@@ -126,12 +126,17 @@ def failing_assertions(gateway: Gateway, r1: Retailer, r2: Retailer) -> dict[str
     }
 
 
+def told_by(answer: httpx.Response) -> tuple[tuple[str, str], ...]:
+    """Headers of an answer that may not depend on the cause of a failure."""
+    return tuple((key, value) for key, value in answer.headers.items() if key not in {"date", "koma-trace-id"})
+
+
 def test_whoever_fails_gets_the_same_bytes_whatever_the_cause(gateway: Gateway, r1: Retailer, r2: Retailer) -> None:
     heads = set()
     for name, assertion in failing_assertions(gateway, r1, r2).items():
         answer = r1.ask_token(client_assertion=assertion)
         assert (answer.status_code, answer.content) == (401, FAILED), name
-        heads.add(tuple((key, value) for key, value in answer.headers.items() if key != "date"))
+        heads.add(told_by(answer))
     for name, changed in {
         "client_id of another": {"client_id": "r2"},
         "no assertion type": {"client_assertion_type": "x"},
@@ -139,7 +144,7 @@ def test_whoever_fails_gets_the_same_bytes_whatever_the_cause(gateway: Gateway, 
     }.items():
         answer = r1.ask_token(**changed)
         assert (answer.status_code, answer.content) == (401, FAILED), name
-        heads.add(tuple((key, value) for key, value in answer.headers.items() if key != "date"))
+        heads.add(told_by(answer))
     assert len(heads) == 1
 
 
@@ -308,7 +313,7 @@ def test_a_revoked_token_opens_nothing_and_another_s_cannot_be_revoked(
 
 
 @pytest.mark.parametrize("how", ["suspend", "revoke"])
-def test_a_stopped_client_is_out_within_a_second_and_back_under_four_eyes(
+def test_a_stopped_client_is_out_within_a_second_and_only_a_suspended_one_comes_back(
     gateway: Gateway, folder: Path, how: str
 ) -> None:
     retailer = Retailer(gateway, f"stop-{how}").register(folder, ["10013"])
@@ -320,9 +325,60 @@ def test_a_stopped_client_is_out_within_a_second_and_back_under_four_eyes(
     until(lambda: retailer.ask_token().content == FAILED, "no more tokens", 1.0)
     until(lambda: retailer.get("/v1/releases", token).status_code == 401, "no more data", 1.0)
     assert time.monotonic() - begun < 2.0
-    retailer.register(folder, ["10013"])
+    if how == "revoke":
+        jwks = str(retailer.write_jwks(folder))
+        wanted = ("--retailer", "10013", "--jwks", jwks, "--scope", "slots.read", "--by", "Person A", "--json")
+        refused = gateway.koma("gateway", "client", "propose", retailer.client_id, *wanted)
+        assert (refused.returncode, json.loads(refused.stdout)["error"]["code"]) == (1, "gateway.registration")
+        return
+    retailer.register(folder, ["10013"])  # under four eyes
     assert retailer.get("/v1/releases").status_code == 200
     assert retailer.get("/v1/releases", token).status_code == 401  # of the epoch before
+
+
+def test_the_audit_says_who_was_refused_and_finds_it_by_the_trace_id_of_the_answer(
+    gateway: Gateway, r1: Retailer, r2: Retailer
+) -> None:
+    """Token decisions too; who is named only where a registered key signed or a token was verified."""
+    answers = {
+        "issued": r1.ask_token(),
+        "signed": r1.ask_token(client_assertion=r1.assertion(aud="https://other.example")),
+        "unsigned": Retailer(gateway, "r1").ask_token(),
+        "proof": r1.ask_token(proofs=[]),
+        "no grant": r1.ask_token(grant_type=""),
+        "not its code": r1.get("/v1/files/10021/W41110202608221630000001.zip"),
+        "not its slot": r1.get("/v1/slots/10021/20260822/34"),
+        "no token": r1.http.get(f"{gateway.issuer}/v1/slots/10021/20260822/34"),
+        "open": r1.http.get(f"{gateway.issuer}/v1/status"),
+        "edge": r1.http.get(f"{gateway.issuer}/elsewhere"),
+    }
+    traces = {name: answer.headers["koma-trace-id"] for name, answer in answers.items()}
+    assert len(set(traces.values())) == len(traces)
+    assert answers["signed"].content == answers["unsigned"].content == FAILED
+    for name in ("not its code", "not its slot", "no token", "edge"):
+        assert answers[name].json()["trace_id"] == traces[name], name
+
+    def told() -> dict[str, dict[str, Any]] | None:
+        lines = {line["trace_id"]: line for line in gateway.audit()}
+        found = {name: lines[trace] for name, trace in traces.items() if trace in lines}
+        return found if len(found) == len(traces) - 2 else None  # what is open, and what the edge ends, is no decision
+
+    found = until(told, "the decisions to be on record")
+    assert {name: (line["decision"], line["client"]) for name, line in found.items()} == {
+        "issued": ("token", "r1"),
+        "signed": ("token refused", "r1"),
+        "unsigned": ("token refused", ""),
+        "proof": ("token refused", "r1"),
+        "no grant": ("token refused", ""),
+        "not its code": ("refuse", "r1"),
+        "not its slot": ("refuse", "r1"),
+        "no token": ("refuse", ""),
+    }
+    assert found["unsigned"]["reason"] == "invalid_client says it is r1, wrong signature"
+    assert found["not its code"]["object"] == "10021/20260822/W41110202608221630000001.zip"
+    assert found["not its slot"]["object"] == "10021 20260822 34"
+    assert found["not its slot"]["reason"].startswith("RET-004")
+    assert found["not its slot"]["key"] == r1.key.thumbprint()
 
 
 def test_nobody_approves_what_they_proposed(gateway: Gateway, folder: Path) -> None:
