@@ -30,6 +30,7 @@ PART_BYTES = 1 << 20
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _TIMEOUT = httpx.Timeout(20.0, read=60.0)
 _RENEW_S = 30
+_CA_HINT = "--ca takes a PEM file with the CA of the gateway's certificate; the operator gives it out"
 
 Ask = Callable[[dict[str, str]], Any]
 """Takes headers; gives a context manager of a streamed response."""
@@ -44,11 +45,24 @@ def trust_of(ca: Path | None, certificate: Path | None = None, key: Path | None 
     """
     try:
         context = ssl.create_default_context(cafile=None if ca is None else str(ca))
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
-        raise PullConnectionError(f"TLS files cannot be used: {error}", hint="See --ca, --cert, --key-file") from error
+        raise PullConnectionError(f"{ca} cannot be used: {_reason(error)}", hint=_CA_HINT) from error
+    if certificate is not None:
+        try:
+            context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError) as error:
+            raise PullConnectionError(
+                f"{certificate} with {key} cannot be used: {_reason(error)}",
+                hint="--cert and --key-file take PEM files that belong together",
+            ) from error
     return context
+
+
+def _reason(error: OSError) -> str:
+    """What went wrong with a TLS file; OpenSSL's own words name a library and a line, its reason is enough."""
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not PEM").replace("_", " ").lower()
+    return error.strerror or str(error)
 
 
 def refused(response: httpx.Response) -> PullRefusedError:
@@ -59,7 +73,13 @@ def refused(response: httpx.Response) -> PullRefusedError:
         trace = told.get("trace_id", "")
     except ValueError:
         text, trace = "no reason given", ""
+    trace = trace or response.headers.get("koma-trace-id", "")
     hint = f"Ask the operator with trace id {trace}" if trace else ""
+    if text.startswith("invalid_client:"):
+        hint = (
+            "Is the client of --client-id registered, approved and not stopped, is --key the registered key, and does "
+            f"the clock go right? {hint}"
+        ).strip()
     return PullRefusedError(f"{response.request.url.path} answered {response.status_code} {text}", hint=hint)
 
 
@@ -268,7 +288,21 @@ def connected(opening: Any) -> Iterator[httpx.Response]:
         with opening as response:
             yield response
     except httpx.TransportError as error:
-        raise PullConnectionError(f"{type(error).__name__}: {error}", hint="Run the command again to go on") from error
+        raise _not_connected(error) from error
+
+
+def _not_connected(error: httpx.TransportError) -> PullConnectionError:
+    """Error of a line that was not opened, or broke: only the latter is mended by another run."""
+    url = error.request.url
+    address = f"{url.scheme}://{url.netloc.decode('ascii')}"
+    text = str(error) or type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        reason = text.partition("certificate verify failed:")[2].partition("(_ssl")[0].strip() or text
+        return PullConnectionError(f"the certificate of {address} is not trusted: {reason}", hint=_CA_HINT)
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol):
+        hint = "Does the gateway run there? See --gateway and KOMA_GATEWAY_URL, or --files and KOMA_FILES_URL"
+        return PullConnectionError(f"{address} cannot be reached: {text}", hint=hint)
+    return PullConnectionError(f"the line to {address} broke: {text}", hint="Run the command again to go on")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from gateway.pull_ledger import sync
 
 VERSION = 1
 FILE_NAME = "state.json"
+_LOCK = ".lock"
 NAMES_KEPT = 20_000
 """Names of applied files kept per retailer; the oldest go first, and applying one again changes nothing."""
 
@@ -73,15 +74,16 @@ def write_state(folder: Path, state: State) -> None:
 
 @contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
-    """Keep a second run out of a folder.
+    """Keep a second run out of a folder; a run that fails leaves no empty folders behind.
 
     Raises:
         PullStateError: another run is at work there, or the folder cannot be made.
 
     """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise PullStateError(f"{folder} cannot be used: {error.strerror}") from error
     try:
@@ -89,6 +91,27 @@ def sole_use(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise PullStateError(f"another run is at work in {folder}") from error
-        yield
+        if not os.fstat(handle).st_nlink:  # the run before failed and took its lock with it
+            raise PullStateError(f"another run ended in {folder} just now", hint="Run the command again")
+        try:
+            yield
+        except BaseException:
+            _remove_empty(folder, made)
+            raise
     finally:
         os.close(handle)
+
+
+def _remove_empty(folder: Path, made: list[Path]) -> None:
+    """Remove what a failed first run made and left empty; a run that has a state, or files, keeps everything."""
+    if (folder / FILE_NAME).exists():
+        return
+    for place, _, _ in os.walk(folder, topdown=False):
+        if Path(place) != folder:
+            with suppress(OSError):  # not empty
+                Path(place).rmdir()
+    if made and not any(each.name != _LOCK for each in folder.iterdir()):
+        (folder / _LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()

@@ -297,14 +297,45 @@ def test_refusals_name_the_reason_and_how_to_go_on(gateway: Gateway, keys: dict[
         *("--dest", str(tmp_path / "a"), "--json"),
     )
     assert unknown.returncode == 1
-    assert json.loads(unknown.stdout)["error"]["code"] == "pull.refused"
+    error = json.loads(unknown.stdout)["error"]
+    assert error["code"] == "pull.refused"
+    assert "approved" in error["hint"]
+    trace = error["hint"].rpartition(" ")[2]
+    until(lambda: [line for line in gateway.audit() if line["trace_id"] == trace], "the refusal to be on record")
     foreign = pull_by_certificate(gateway, keys, tmp_path / "b", "--retailer", "10055", status=1)
     assert "404" in foreign["error"]["message"]
     untrusted = gateway.koma("pull", "--client-id", "r1", "--key", keys["key"], "--dest", str(tmp_path / "c"), "--json")
     assert untrusted.returncode == 1
     assert json.loads(untrusted.stdout)["error"]["code"] == "pull.connection"
+    assert "--ca" in json.loads(untrusted.stdout)["error"]["hint"]
+    assert list(tmp_path.iterdir()) == []
     neither = gateway.koma("pull", "--dest", str(tmp_path / "d"))
     assert neither.returncode == 2
+
+
+def test_what_keeps_it_from_connecting_is_named(gateway: Gateway, keys: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("no PEM")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"https://localhost:{closed.getsockname()[1]}"
+    ca, dest = str(gateway.ca), ("--dest", str(tmp_path / "a" / "b"), "--json")
+    by_key = ("pull", "--client-id", "r1", "--key", keys["key"], *dest)
+    by_certificate = ("pull", "--retailer", "10013", "--cert", keys["cert"], *dest)
+    for arguments, named, hint in (
+        ((*by_key, "--ca", str(tmp_path / "absent.pem")), "absent.pem", "--ca"),
+        ((*by_key, "--ca", str(tmp_path / "no.pem")), "no.pem", "--ca"),
+        ((*by_key, "--ca", keys["cert"]), gateway.issuer, "--ca"),
+        ((*by_key, "--ca", ca, "--gateway", address), address, "KOMA_GATEWAY_URL"),
+        ((*by_certificate, "--key-file", keys["cert_key"], "--ca", keys["cert"]), gateway.files, "--ca"),
+        ((*by_certificate, "--key-file", keys["cert_key"], "--ca", ca, "--files", address), address, "--files"),
+        ((*by_certificate, "--key-file", keys["key"], "--ca", ca), keys["cert"], "--key-file"),
+    ):
+        done = gateway.koma(*arguments)
+        error = json.loads(done.stdout)["error"]
+        assert (done.returncode, error["code"]) == (1, "pull.connection"), arguments
+        assert named in error["message"], error
+        assert hint in error["hint"], error
+        assert "again" not in error["hint"], error
+        assert [each.name for each in tmp_path.iterdir()] == ["no.pem"], "a folder was left behind"
 
 
 @pytest.mark.usefixtures("codes")
