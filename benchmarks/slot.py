@@ -13,29 +13,18 @@ retailer are held against what was generated; a wrong sum ends the run.
 """
 
 import argparse
-import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
-import pyarrow as pa
-
-from benchmarks.measuring import machine, outcome
-from benchmarks.measuring.area import SLOT, flat_master, make_area, write_master, write_reads, write_truth
+from benchmarks.measuring import machine
 from benchmarks.measuring.child import ENGINES
-from benchmarks.measuring.engine_koma import fresh_home, make_template
-from benchmarks.measuring.task import ONE, TWO, Task
+from benchmarks.measuring.rounds import Rounds, append, processor_s, say
+from benchmarks.measuring.task import ONE, TWO
 
 RESULTS: Final = machine.ROOT / "benchmarks" / "results" / "slot.jsonl"
-_WARM_POINTS: Final = 2_000
-_SEED: Final = 20_260_822
 
 
 def main() -> None:
@@ -47,18 +36,20 @@ def main() -> None:
             record = _measured(points, folder, options)
         finally:
             shutil.rmtree(folder)
-        if options.results:
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-        print(json.dumps(record))
+        append(options.results, record)
         _show(record)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--points", type=lambda text: [int(each) for each in text.split(",")], default=[1_000_000])
-    parser.add_argument("--stamps", choices=(TWO, ONE), default=TWO, help="registers in the timed files: both ends, or")
+    parser.add_argument(
+        "--stamps",
+        choices=(TWO, ONE),
+        default=TWO,
+        help="registers in the timed files: those of both ends of the slot, or those of its end alone, where an earlier"
+        " run left the others in Koma's register book and in the peers' master table",
+    )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(ENGINES))
     parser.add_argument("--workers", type=int, default=2, help="threads of each engine, on as many cores")
@@ -70,16 +61,14 @@ def _options() -> argparse.Namespace:
 def _measured(points: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     say(f"{points:,} points: generating area, hand-over files and master")
     facts = machine.machine_facts(options.workers)
-    task = Task(folder / "area", folder / "out", options.workers, options.stamps)
-    tiny = replace(task, area=folder / "tiny", out=folder / "tiny-out")
-    for each, count in ((tiny, _WARM_POINTS), (task, points)):
-        _generate(each, count)
-        make_template(each.area / "template", each.area, each.workers, each.stamps)
+    rounds = Rounds.prepare(folder, points, options.workers, options.stamps)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in options.engines}
     for repetition in range(options.repetitions):
         for name in options.engines:
-            run = _run(name, tiny, task, check_zips=repetition == 0)
-            say(f"{repetition + 1}/{options.repetitions} {name}: {run['seconds']} s, processor {_processor(run):.2f} s")
+            run, _ = rounds.run(name, check_zips=repetition == 0)
+            say(
+                f"{repetition + 1}/{options.repetitions} {name}: {run['seconds']} s, processor {processor_s(run):.2f} s"
+            )
             runs[name].append(run)
     return {
         "bench": "slot",
@@ -87,68 +76,11 @@ def _measured(points: int, folder: Path, options: argparse.Namespace) -> dict[st
         **machine.commit(),
         "points": points,
         "stamps": options.stamps,
-        "handover_bytes": sum(path.stat().st_size for path in task.handover),
+        "handover_bytes": sum(path.stat().st_size for path in rounds.task.handover),
         "machine": facts,
         "versions": machine.versions(),
         "engines": {name: _summed(each, points) for name, each in runs.items()},
     }
-
-
-def _generate(task: Task, points: int) -> None:
-    area = make_area(points, _SEED)
-    task.area.mkdir()
-    write_master(task.area / "master", area)
-    for stamp in (SLOT, SLOT + 1):
-        write_reads(task.area / "handover", area, stamp, _SEED)
-    write_truth(task.area / "truth.json", area)
-    batches = flat_master(area, with_start=task.stamps == ONE)
-    first = next(batches)
-    with pa.ipc.new_file(str(task.area / "flat.arrow"), first.schema) as writer:
-        for batch in (first, *batches):
-            writer.write_batch(batch)
-    with duckdb.connect(str(task.area / "flat.duckdb")) as connection:
-        connection.register("flat", pa.ipc.open_file(pa.memory_map(str(task.area / "flat.arrow"))).read_all())
-        connection.execute("CREATE TABLE master AS SELECT * FROM flat")
-
-
-def _run(name: str, tiny: Task, task: Task, *, check_zips: bool) -> dict[str, Any]:
-    """Let an engine do the slot in a process of its own, and hold what it wrote against the truth."""
-    arguments = []
-    for each in (tiny, task):
-        shutil.rmtree(each.out, ignore_errors=True)
-        if name.startswith("koma"):
-            fresh_home(each.area / "template", each)
-        arguments.append(each.area / f"{name}.json")
-        each.dump(arguments[-1])
-    _warm(task)
-    command = [sys.executable, "-m", "benchmarks.measuring.child", name, *map(str, arguments)]
-    done = subprocess.run(command, cwd=machine.ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    run: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    truth = outcome.truth_of(task.area)
-    found = outcome.koma_sums(task.out) if name.startswith("koma") else outcome.peer_sums(task.out)
-    wrong = outcome.differences(found, truth)
-    if name == "koma" and check_zips:
-        wrong += outcome.differences(outcome.zip_sums(task.out), truth)
-    if wrong:
-        sys.exit(f"{name}: {len(wrong)} retailers have wrong sums: {'; '.join(wrong[:5])}")
-    run["written_bytes"] = sum(path.stat().st_size for path in task.out.rglob("*.parquet"))
-    run["zip_bytes"] = sum(path.stat().st_size for path in task.out.rglob("*.zip"))
-    shutil.rmtree(task.out)
-    return run
-
-
-def _warm(task: Task) -> None:
-    """Write out what is waiting for the disk, and read what the engines will read."""
-    os.sync()
-    for path in (*task.area.rglob("*"),):
-        if path.is_file():
-            with path.open("rb") as file:
-                while file.read(1 << 24):
-                    pass
-
-
-def _processor(run: dict[str, Any]) -> float:
-    return float(run["user_s"] + run["system_s"])
 
 
 def _summed(runs: list[dict[str, Any]], points: int) -> dict[str, Any]:
@@ -156,12 +88,13 @@ def _summed(runs: list[dict[str, Any]], points: int) -> dict[str, Any]:
     ordered = sorted(runs, key=lambda run: float(run["seconds"]))
     median = ordered[(len(ordered) - 1) // 2]
     peak = max(run["peak_rss_bytes"] for run in runs)
+    middle = statistics.median(run["seconds"] for run in runs)
     return {
-        "median_s": statistics.median(run["seconds"] for run in runs),
-        "median_cpu_s": round(statistics.median(_processor(run) for run in runs), 3),
+        "median_s": round(middle, 3),
+        "median_cpu_s": round(statistics.median(processor_s(run) for run in runs), 3),
         "seconds": [run["seconds"] for run in runs],
-        "cpu_s": [round(_processor(run), 3) for run in runs],
-        "ns_per_point": round(statistics.median(run["seconds"] for run in runs) / points * 1e9),
+        "cpu_s": [round(processor_s(run), 3) for run in runs],
+        "ns_per_point": round(middle / points * 1e9),
         "peak_rss_bytes": peak,
         "peak_bytes_per_point": round(peak / points, 1),
         **{name: value for name, value in median.items() if name not in {"seconds", "peak_rss_bytes"}},
@@ -176,21 +109,19 @@ def _show(record: dict[str, Any]) -> None:
             f"  {name:13} {each['median_s']:8.2f} s  processor {each['median_cpu_s']:8.2f} s  "
             f"peak {each['peak_rss_bytes'] / 2**20:7.0f} MiB = {each['peak_bytes_per_point']:6.0f} B/point"
         )
-    peers = {name: each["median_s"] for name, each in engines.items() if not name.startswith("koma")}
+    peers = {name: float(each["median_s"]) for name, each in engines.items() if not name.startswith("koma")}
     for name, each in engines.items():
-        if name.startswith("koma") and peers:
-            fastest = min(peers, key=lambda peer: float(peers[peer]))
+        if not name.startswith("koma"):
+            continue
+        if peers:
+            fastest = min(peers, key=lambda peer: peers[peer])
             say(f"  {name} takes {each['median_s'] / peers[fastest]:.2f} times as long as {fastest}")
-            for table in ("phases_s", "stages_cpu_s"):
-                whole = sum(each[table].values())
-                say(f"    {table}, together {whole:.2f}:")
-                for stage, seconds in sorted(each[table].items(), key=lambda pair: -pair[1]):
+        for table in ("phases_s", "stages_cpu_s"):
+            whole = sum(each[table].values())
+            say(f"    {name}, {table}, together {whole:.2f}:")
+            for stage, seconds in sorted(each[table].items(), key=lambda pair: -pair[1]):
+                if seconds >= whole / 1000:
                     say(f"      {seconds:8.3f} {100 * seconds / whole:5.1f} %  {stage}")
-
-
-def say(text: str) -> None:
-    """Tell the reader; results alone go to standard output."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
