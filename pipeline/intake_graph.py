@@ -32,7 +32,7 @@ from pipeline.prefilter.arrivals import Arrivals, arrivals_of
 from pipeline.prefilter.kernels import name_meters
 from pipeline.prefilter.route import cut
 from pipeline.register_kernels import ACCEPTED, CONFLICT, DUPLICATE
-from pipeline.registers import Boundaries, RegisterBook, Scattered, scatter
+from pipeline.registers import Boundaries, Reads, RegisterBook, Scattered, scatter
 from pipeline.runner import ONE_KEY, CollectReports, Elements
 
 Group = tuple[Chunk, ...]
@@ -114,11 +114,8 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         if refused:
             report.quarantined = pa.concat_tables(refused)
         parts = [
-            Packed(
-                (part.shard, part.counted, number),
-                {"local": part.local, "stamp": part.stamp, "value": part.value, "arrival": part.arrival},
-            )
-            for part in cut(routed, view.n_shards, self._intake.floor_ms)
+            Packed((each.shard, each.counted, number, each.first_ms, each.one_stamp), each.columns)
+            for each in cut(routed, view.n_shards, self._intake.floor_ms)
         ]
         for reads in spilled(parts, self._intake.spill / f"reads-{number:06d}"):
             yield reads.meta[0], reads
@@ -215,29 +212,25 @@ class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         shard, packed = element[0], sorted(element[1], key=lambda part: part.meta)
         intake = self._intake
         view = open_master(intake.home, intake.master)
-        parts = [part.opened() for part in packed]
+        parts = [_reads(part) for part in packed]
         book = open_book(intake.home, intake.batch - 1)
         name = f"{intake.batch:08d}-{shard:05d}.col"
         installs = int(view.shard_installs[shard])
         boundaries = _boundaries(intake.home, intake.master, shard)
         result = scatter(book, shard, installs, parts, boundaries, intake.work / "registers" / name)
         report = Report()
-        counts = np.zeros(3, np.int64)
-        for part, reads, verdict in zip(packed, parts, result.verdicts, strict=True):
-            arrival = reads["arrival"]
-            if part.meta[1]:
-                counts += np.bincount(verdict, minlength=3)
-            if (verdict == CONFLICT).any():
-                arrival = arrival[verdict != CONFLICT]
-            if len(arrival):
-                report.latest_ms = max(int(arrival.max()), report.latest_ms or NEVER)
+        for reads, verdict, of_part in zip(parts, result.verdicts, result.counts, strict=True):
+            later = reads.later_ms[verdict != CONFLICT] if of_part[CONFLICT] else reads.later_ms
+            if len(later):
+                report.latest_ms = max(reads.first_ms + int(later.max()), report.latest_ms or NEVER)
+        counts = result.counts[[part.meta[1] for part in packed]].sum(axis=0)
         report.counts = Counts(
             accepted=int(counts[ACCEPTED]), duplicate=int(counts[DUPLICATE]), quarantined=int(counts[CONFLICT])
         )
         if result.stamps:
             report.segment = Segment(shard, name, result.stamps)
             report.first_stamp = min(stamp for stamp, _ in result.stamps)
-        report.quarantined = _conflicts(view, shard, packed, result)
+        report.quarantined = _conflicts(view, shard, packed, parts, result)
         yield ONE_KEY, report
 
 
@@ -262,18 +255,24 @@ def _boundaries(home: Path, version: int, shard: int) -> Boundaries:
     return Boundaries(stamp[order], np.concatenate(locals_)[order], np.concatenate(values)[order])
 
 
-def _conflicts(view: MasterView, shard: int, packed: list[Packed], result: Scattered) -> pa.Table | None:
-    lost = [np.flatnonzero(verdict == CONFLICT) for verdict in result.verdicts]
+def _reads(part: Packed) -> Reads:
+    columns = part.opened()
+    _, _, _, first_ms, one_stamp = part.meta
+    stamp = columns["stamp"] if one_stamp is None else one_stamp
+    return Reads(columns["local"], columns["value"], columns["later_ms"], first_ms, stamp)
+
+
+def _conflicts(
+    view: MasterView, shard: int, packed: list[Packed], parts: list[Reads], result: Scattered
+) -> pa.Table | None:
     displaced = result.displaced
-    if sum(map(len, lost)) + len(displaced["local"]) == 0:
+    if result.counts[:, CONFLICT].sum() + len(displaced["local"]) == 0:
         return None
-    parts = [(part.opened(), rows) for part, rows in zip(packed, lost, strict=True) if len(rows)]
-
-    def both(name: str) -> NDArray[Any]:
-        return np.concatenate([*(reads[name][rows] for reads, rows in parts), displaced[name]])
-
+    lost = [np.flatnonzero(verdict == CONFLICT) for verdict in result.verdicts]
+    some = list(zip(parts, lost, strict=True))
     counted = [np.full(len(rows), part.meta[1], np.int64) for part, rows in zip(packed, lost, strict=True)]
-    local, stamp = both("local"), both("stamp").astype(np.int64)
+    local = np.concatenate([*(reads.local[rows] for reads, rows in some), displaced["local"]])
+    stamp = np.concatenate([*(reads.stamps(rows) for reads, rows in some), displaced["stamp"].astype(np.int64)])
     first, last = view.install_of[view.shard_points[shard]], view.install_of[view.shard_points[shard + 1]]
     installs = view.install_local[first:last]
     by_local = np.argsort(installs, kind="stable")
@@ -287,8 +286,8 @@ def _conflicts(view: MasterView, shard: int, packed: list[Packed], result: Scatt
         pa.array(points, pa.string()),
         pa.array(["import", "export"]).take(pa.array(view.install_register[row].astype(np.int64))),
         stamp * MS_PER_SLOT,
-        both("arrival"),
-        both("value"),
+        np.concatenate([*(reads.arrivals(rows) for reads, rows in some), displaced["arrival"]]),
+        np.concatenate([*(reads.value[rows] for reads, rows in some), displaced["value"]]),
         np.concatenate([*counted, np.zeros(len(displaced["local"]), np.int64)]),
     )
 

@@ -170,7 +170,10 @@ def _kept(manifest: Path, from_ms: int) -> bytes:
     if not manifest.exists():
         return b""
     last = format_jst(from_ms) if from_ms > 0 else ""
-    lines = manifest.read_bytes().splitlines(keepends=True)
+    text = manifest.read_bytes()
+    lines = text.splitlines(keepends=True)
+    if not lines or json.loads(lines[-1])["issued_at"] <= last:  # lines ascend by instant: nothing was cut off
+        return text
     return b"".join(line for line in lines if json.loads(line)["issued_at"] <= last)
 
 

@@ -36,19 +36,21 @@ def elect(
     rows: NDArray[np.uint32],
     local: NDArray[np.uint32],
     value: NDArray[np.uint32],
-    arrival: NDArray[np.int64],
+    later_ms: NDArray[np.uint32],
+    first_ms: int,
     best_value: NDArray[np.uint32],
     best_arrival: NDArray[np.int64],
 ) -> None:
     """Let the earliest arrival win in each column cell; at equal times the smaller value. Order-free.
 
-    No `rows` at all means every read.
+    Arrivals are ms after `first_ms`. No `rows` at all means every read.
     """
     for j in range(len(rows) if len(rows) > 0 else len(local)):
         i = np.int64(rows[j]) if len(rows) > 0 else j
         k = local[i]
-        if arrival[i] < best_arrival[k] or (arrival[i] == best_arrival[k] and value[i] < best_value[k]):
-            best_arrival[k] = arrival[i]
+        arrival = first_ms + np.int64(later_ms[i])
+        if arrival < best_arrival[k] or (arrival == best_arrival[k] and value[i] < best_value[k]):
+            best_arrival[k] = arrival
             best_value[k] = value[i]
 
 
@@ -62,8 +64,9 @@ def classify(
     base_arrival: NDArray[np.int64],
     seen: NDArray[np.uint8],
     verdict: NDArray[np.uint8],
+    counts: NDArray[np.int64],
 ) -> None:
-    """Say of each read whether it is accepted, a duplicate of the elected value or in conflict with it.
+    """Say of each read whether it is accepted, a duplicate of the elected value or in conflict with it; count them.
 
     `seen` (zeros, one a column cell) is used to accept one read a cell only. No `rows` at all means every read.
     """
@@ -77,6 +80,7 @@ def classify(
         else:
             verdict[i] = ACCEPTED
             seen[k] = 1
+        counts[verdict[i]] += 1
 
 
 @kernel

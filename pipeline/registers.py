@@ -35,7 +35,7 @@ CACHE_BYTES_MAX = 4 << 30
 _WIDE_MS = 1 << 32
 _ALL_ROWS = np.empty(0, np.uint32)
 _Rows = tuple[int, NDArray[np.uint32]]
-"""Number of a part, and which of its rows; none at all stands for every row."""
+"""Number of a part, and which of its rows; `_ALL_ROWS`, which is empty, stands for every one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +171,46 @@ class Boundaries:
 
 
 @dataclass(frozen=True, slots=True)
+class Reads:
+    """Reads of one shard, in any order: columns of equal length.
+
+    Attributes:
+        local: installation.
+        value: register.
+        later_ms: arrival, counted from `first_ms`.
+        first_ms: ms UTC.
+        stamp: of each read, or the one of them all.
+    """
+
+    local: NDArray[np.uint32]
+    value: NDArray[np.uint32]
+    later_ms: NDArray[Any]
+    first_ms: int
+    stamp: NDArray[np.int32] | int
+
+    def stamps(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the stamps of some reads."""
+        stamp = np.full(len(rows), self.stamp) if isinstance(self.stamp, int) else self.stamp[rows]
+        return stamp.astype(np.int64)
+
+    def arrivals(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the arrivals of some reads."""
+        return self.first_ms + self.later_ms[rows].astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
 class Scattered:
     """What one shard's reads came to.
 
     Attributes:
         verdicts: one for each read, part by part.
+        counts: (parts, 3) how many have which verdict.
         displaced: earlier intakes' reads (local, stamp, value, arrival) that lost against an earlier arrival.
         stamps: the stamps that changed, each with its latest arrival.
     """
 
     verdicts: tuple[NDArray[np.uint8], ...]
+    counts: NDArray[np.int64]
     displaced: Columns
     stamps: tuple[tuple[int, int], ...]
 
@@ -257,68 +287,72 @@ class _Segment:
 
 
 def scatter(
-    book: RegisterBook, shard: int, installs: int, parts: Sequence[Columns], boundaries: Boundaries, target: Path
+    book: RegisterBook, shard: int, installs: int, parts: Sequence[Reads], boundaries: Boundaries, target: Path
 ) -> Scattered:
-    """Let reads (columns local, stamp, value, arrival) into the book: write the segment `target` of what they change.
+    """Let reads into the book: write the segment `target` of what they change.
 
     A read that differs from the master's register at installation or removal is a conflict and never elected. A read of
     the same value as the elected one is a duplicate, of another value a conflict; so is an elected read of an
     earlier intake that an earlier arrival displaces now. The verdicts depend on the set of reads, not on their order.
     """
-    verdicts = tuple(np.empty(len(part["local"]), np.uint8) for part in parts)
+    verdicts = tuple(np.empty(len(part.local), np.uint8) for part in parts)
+    counts = np.zeros((len(parts), 3), np.int64)
     by_stamp: defaultdict[int, list[_Rows]] = defaultdict(list)
     for number, part in enumerate(parts):
-        for stamp, rows in _by_stamp(part["stamp"]):
-            by_stamp[stamp].append((number, rows))
+        for stamp, those in _by_stamp(part):
+            by_stamp[stamp].append((number, those))
     segment = _Segment(sum(map(len, verdicts)))
     for stamp in sorted(by_stamp):
         given = boundaries.given(stamp, installs)
         candidates = by_stamp[stamp]
         if given is not None:
-            candidates = list(_not_contradicted(candidates, parts, verdicts, given))
+            agreeing = (_agreeing(each, parts, verdicts, counts, given) for each in candidates)
+            candidates = [each for each in agreeing if each is not None]
         base = book.column(shard, stamp, installs).resized(installs)
         best = base.copy()
         for number, rows in candidates:
-            reads = parts[number]
-            elect(rows, reads["local"], reads["value"], reads["arrival"], best.value, best.arrival)
+            part = parts[number]
+            elect(rows, part.local, part.value, part.later_ms, part.first_ms, best.value, best.arrival)
         seen = np.zeros(len(best.value), np.uint8)
         for number, rows in candidates:
-            reads, verdict = parts[number], verdicts[number]
-            classify(rows, reads["local"], reads["value"], best.value, base.value, base.arrival, seen, verdict)
+            part, into = parts[number], (verdicts[number], counts[number])
+            classify(rows, part.local, part.value, best.value, base.value, base.arrival, seen, *into)
         if segment.add(stamp, base, best):
             book.remember(shard, stamp, target.name, best)
-    return Scattered(verdicts, segment.displaced(), segment.write(target))
+    return Scattered(verdicts, counts, segment.displaced(), segment.write(target))
 
 
-def _not_contradicted(
-    candidates: Sequence[_Rows],
-    parts: Sequence[Columns],
+def _agreeing(
+    candidate: _Rows,
+    parts: Sequence[Reads],
     verdicts: Sequence[NDArray[np.uint8]],
+    counts: NDArray[np.int64],
     given: NDArray[np.int64],
-) -> Iterator[_Rows]:
-    """Yield the reads that agree with the master's registers; the others are conflicts: the master's stand."""
-    for number, some in candidates:
-        reads = parts[number]
-        rows = some if len(some) else np.arange(len(reads["local"]), dtype=np.uint32)
-        wanted = given[reads["local"][rows]]
-        contradicted = (wanted >= 0) & (wanted != reads["value"][rows])
-        verdicts[number][rows[contradicted]] = CONFLICT
-        if not contradicted.all():
-            yield number, rows[~contradicted]
+) -> _Rows | None:
+    """Return the reads that agree with the master's registers; the others are conflicts: the master's stand."""
+    number, some = candidate
+    part = parts[number]
+    rows = some if len(some) else np.arange(len(part.local), dtype=np.uint32)
+    wanted = given[part.local[rows]]
+    contradicted = (wanted >= 0) & (wanted != part.value[rows])
+    verdicts[number][rows[contradicted]] = CONFLICT
+    counts[number, CONFLICT] += int(np.count_nonzero(contradicted))
+    return None if contradicted.all() else (number, rows[~contradicted])
 
 
-def _by_stamp(stamp: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.uint32]]]:
+def _by_stamp(reads: Reads) -> Iterator[tuple[int, NDArray[np.uint32]]]:
     """Yield each stamp with its rows; no row numbers where all rows are of one stamp."""
+    stamp = reads.stamp
+    if isinstance(stamp, int):
+        yield stamp, _ALL_ROWS
+        return
     if len(stamp) == 0:
         return
-    first, last = int(stamp.min()), int(stamp.max())
-    if first == last:
-        yield first, _ALL_ROWS
-        return
-    counts = np.zeros(last - first + 1, np.int64)
-    count_stamps(stamp, first, counts)
-    ends = np.cumsum(counts)
+    first = int(stamp.min())
+    tally = np.zeros(int(stamp.max()) - first + 1, np.int64)
+    count_stamps(stamp, first, tally)
+    ends = np.cumsum(tally)
     order = np.empty(len(stamp), np.uint32)
-    sort_by_stamp(stamp, first, ends - counts, order)
-    for at in np.flatnonzero(counts).tolist():
-        yield first + at, order[int(ends[at] - counts[at]) : int(ends[at])]
+    sort_by_stamp(stamp, first, ends - tally, order)
+    for at in np.flatnonzero(tally).tolist():
+        yield first + at, order[int(ends[at] - tally[at]) : int(ends[at])]

@@ -158,16 +158,17 @@ def cut_by_shard(
     stamp: NDArray[np.int32],
     value: NDArray[np.uint32],
     received_ms: IntColumn,
-    floor_ms: int,
+    first_ms: int,
     place: NDArray[np.int64],
     out_local: NDArray[np.uint32],
     out_stamp: NDArray[np.int32],
     out_value: NDArray[np.uint32],
-    out_arrival: IntColumn,
+    out_later: NDArray[np.uint32],
 ) -> None:
     """Copy reads to their shard's part of the outputs; `place` holds each shard's next free position.
 
-    The arrival of a read taken in late is `floor_ms`, just after the last instant that was issued.
+    Arrivals become ms after `first_ms`, and none is before it: what is taken in late arrived just after the last
+    instant that was issued. No `out_stamp` at all leaves the stamps out.
     """
     mask = np.uint32((1 << LOCAL_BITS) - 1)
     for i in range(len(install)):
@@ -176,9 +177,10 @@ def cut_by_shard(
         to = place[shard]
         place[shard] = to + 1
         out_local[to] = install[i] & mask
-        out_stamp[to] = stamp[source]
         out_value[to] = value[source]
-        out_arrival[to] = max(received_ms[source], floor_ms)
+        out_later[to] = max(received_ms[source] - first_ms, np.int64(0))
+        if len(out_stamp) > 0:
+            out_stamp[to] = stamp[source]
 
 
 @kernel

@@ -6,22 +6,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.columns import Columns
 from pipeline.handover.batch import ReadBatch
 from pipeline.master import MasterView
 from pipeline.prefilter.kernels import count_shards, cut_by_shard, find_installs, install_reads
 from pipeline.prefilter.rules import Judged
 
+_WIDE_MS = 1 << 32
+_NO_STAMPS = np.empty(0, np.int32)
+
 
 @dataclass(frozen=True, slots=True)
 class ShardReads:
-    """Reads of one shard: columns of equal length; arrival in ms. `counted` is False for the second owner of a read."""
+    """Reads of one shard: columns of equal length.
+
+    Attributes:
+        shard: which.
+        counted: False for the second owner of a read.
+        first_ms: arrivals count from here.
+        one_stamp: the stamp of all of them; None where they have several.
+        columns: local, value, later_ms; stamp where they have several.
+    """
 
     shard: int
     counted: bool
-    local: NDArray[np.uint32]
-    stamp: NDArray[np.int32]
-    value: NDArray[np.uint32]
-    arrival: NDArray[np.int64]
+    first_ms: int
+    one_stamp: int | None
+    columns: Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +105,19 @@ def cut(routed: list[Routed], shards: int, floor_ms: int) -> list[ShardReads]:
         total = int(counts.sum())
         if total == 0:
             continue
+        first_ms = max(floor_ms, min(int(piece.received_ms.min()) for piece in pieces))
+        last_ms = max(int(piece.received_ms.max()) for piece in pieces)
+        stamp = int(pieces[0].stamp[pieces[0].row[0]])
+        alike = all(bool((piece.stamp == stamp).all()) for piece in pieces)
+        columns: Columns = {
+            "local": np.empty(total, np.uint32),
+            "value": np.empty(total, np.uint32),
+            "later_ms": np.empty(total, np.uint32 if last_ms - first_ms < _WIDE_MS else np.int64),
+        }
+        if not alike:
+            columns["stamp"] = np.empty(total, np.int32)
         ends = np.cumsum(counts)
         place = ends - counts
-        local, value = np.empty(total, np.uint32), np.empty(total, np.uint32)
-        stamp, arrival = np.empty(total, np.int32), np.empty(total, np.int64)
         for piece in pieces:
             cut_by_shard(
                 piece.install,
@@ -105,14 +125,15 @@ def cut(routed: list[Routed], shards: int, floor_ms: int) -> list[ShardReads]:
                 piece.stamp,
                 piece.value,
                 piece.received_ms,
-                floor_ms,
+                first_ms,
                 place,
-                local,
-                stamp,
-                value,
-                arrival,
+                columns["local"],
+                columns.get("stamp", _NO_STAMPS),
+                columns["value"],
+                columns["later_ms"],
             )
         for shard in np.flatnonzero(counts).tolist():
             span = slice(int(ends[shard] - counts[shard]), int(ends[shard]))
-            parts.append(ShardReads(shard, counted, local[span], stamp[span], value[span], arrival[span]))
+            reads = {name: column[span] for name, column in columns.items()}
+            parts.append(ShardReads(shard, counted, first_ms, stamp if alike else None, reads))
     return parts

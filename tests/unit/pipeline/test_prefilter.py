@@ -10,7 +10,7 @@ from pipeline.home import Home
 from pipeline.master import open_master
 from pipeline.prefilter import RULES, Bounds, judge, route
 from pipeline.prefilter.arrivals import arrivals_of
-from pipeline.prefilter.route import cut
+from pipeline.prefilter.route import ShardReads, cut
 from tests.homes import HOUR_MS, MINUTE_MS, NO_DATA, SLOT_MS, Read, at, batch_of, new_home, point
 
 STAMP = at("2026-10-06T12:00")
@@ -84,6 +84,13 @@ def known(root: Path) -> Home:
     return new_home(root, points=[{"point_id": point(n)} for n in range(6)], meters=meters)
 
 
+def stamps(part: ShardReads) -> Sequence[int]:
+    """Stamp of each read: reads of one stamp do not repeat it."""
+    one = part.one_stamp
+    found: list[int] = part.columns["stamp"].tolist() if one is None else [one] * len(part.columns["local"])
+    return found
+
+
 def routed(home: Home, reads: Sequence[Read]) -> tuple[list[tuple[int, bool, int, int]], int, int]:
     """(point, counted, stamp, value) of every read that found its installation, reads in all, reads held."""
     view = open_master(home.root)
@@ -94,7 +101,7 @@ def routed(home: Home, reads: Sequence[Read]) -> tuple[list[tuple[int, bool, int
     parts = [
         (points[int(local)], part.counted, int(stamp), int(value))
         for part in cut([found], view.n_shards, 0)
-        for local, stamp, value in zip(part.local, part.stamp, part.value, strict=True)
+        for local, stamp, value in zip(part.columns["local"], stamps(part), part.columns["value"], strict=True)
     ]
     return sorted(parts), found.reads, found.held
 

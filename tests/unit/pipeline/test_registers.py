@@ -4,15 +4,15 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.columns import Columns
 from pipeline.journal import Segment
 from pipeline.register_kernels import ABSENT_MS, ACCEPTED, CONFLICT, DUPLICATE
-from pipeline.registers import Boundaries, RegisterBook, Scattered, scatter
+from pipeline.registers import Boundaries, Reads, RegisterBook, Scattered, scatter
 
 INSTALLS = 4
 Reading = tuple[int, int, int, int]  # installation, stamp, value, arrival
@@ -21,9 +21,13 @@ Given = tuple[int, int, int]  # stamp, installation, the master's register
 readings = st.tuples(st.integers(0, INSTALLS - 1), st.integers(50, 53), st.integers(0, 3), st.integers(0, 4))
 
 
-def columns(reads: Sequence[Reading]) -> Columns:
-    kinds = {"local": np.uint32, "stamp": np.int32, "value": np.uint32, "arrival": np.int64}
-    return {name: np.array([read[k] for read in reads], kind) for k, (name, kind) in enumerate(kinds.items())}
+def columns(reads: Sequence[Reading]) -> Reads:
+    """Columns of reads, arrivals counted from 0."""
+
+    def column(k: int, kind: type[np.generic]) -> Any:
+        return np.array([read[k] for read in reads], kind)
+
+    return Reads(column(0, np.uint32), column(2, np.uint32), column(3, np.uint32), 0, column(1, np.int32))
 
 
 def boundaries(given: Sequence[Given]) -> Boundaries:
