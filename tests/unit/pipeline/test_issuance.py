@@ -17,6 +17,7 @@ Cell = list[Event]
 Row = tuple[int, int, int]  # position, quality, energy
 ACTUAL, MISSING, NOBODY = 0, 3, 0xFFFF
 RETAILERS = 4
+COUNT, FILL = False, True
 
 
 def kernel_rows(cells: Sequence[Cell], steps: int) -> dict[tuple[int, int], list[Row]]:
@@ -35,12 +36,12 @@ def kernel_rows(cells: Sequence[Cell], steps: int) -> dict[tuple[int, int], list
     close = _closings(expected, unissued)
     counts = np.zeros((RETAILERS, steps), np.int64)
     issue_rows(
-        events, steps, close, False, counts, Rows(np.empty(0, np.uint32), np.empty(0, np.uint8), np.empty(0, np.int64))
+        events, steps, close, COUNT, counts, Rows(np.empty(0, np.uint32), np.empty(0, np.uint8), np.empty(0, np.int64))
     )
     total = int(counts.sum())
     rows = Rows(np.empty(total, np.uint32), np.empty(total, np.uint8), np.empty(total, np.int64))
     place = np.cumsum(counts.ravel()).reshape(counts.shape) - counts
-    issue_rows(events, steps, close, True, place.copy(), rows)
+    issue_rows(events, steps, close, FILL, place.copy(), rows)
     issued = {}
     for r, k in zip(*np.nonzero(counts), strict=True):
         span = slice(place[r, k], place[r, k] + counts[r, k])
