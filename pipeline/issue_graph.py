@@ -18,15 +18,15 @@ from pipeline.cell_kernels import Dated, Ends, Timeline, Totals, timelines
 from pipeline.columns import Columns
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
 from pipeline.intake_graph import open_book
-from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows, reference_rows
+from pipeline.issuance_kernels import CLOSING, reference_rows
 from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
 from pipeline.runner import ONE_KEY, CollectReports, Elements
+from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups, shard_rows
 
 SLOTS_PER_ELEMENT = 48
-FILES_PER_ELEMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             instants = np.array(plan.instants, np.int64)
             events = _events(columns, first, last, plan, ends, instants, totals)
             received = int(np.count_nonzero(end.arrival <= issue.to_ms))
-            payload = {name: getattr(events, name) for name in Timeline._fields}
+            payload = shard_rows(events, view)
             payload |= {f"total_{name}": getattr(totals, name).ravel() for name in Totals._fields}
             cells = Packed((shard, plan.instants, plan.real, received), payload)
             (cells,) = spilled([cells], issue.spill / f"cells-{plan.slot}-{shard:05d}")
@@ -166,29 +166,16 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         _, plan_instants, real, _ = parts[0].meta
         instants = np.array(plan_instants, np.int64)
         opened = [part.opened() for part in parts]
-        events = [Timeline._make(columns[name] for name in Timeline._fields) for columns in opened]
-        retailers, steps = len(view.retailers), len(instants)
-        expected = np.zeros((retailers, CLOSING + 1), np.int64)
-        unissued = np.zeros((retailers, CLOSING + 1), np.int64)
-        for shard in events:
-            count_expected(shard, steps, expected, unissued)
-        close = _closings(expected, unissued)
-        counts = np.zeros((retailers, steps), np.int64)
-        nothing = Rows(np.empty(0, np.uint32), np.empty(0, np.uint8), np.empty(0, np.int64))
-        for shard in events:
-            issue_rows(shard, steps, close, False, counts, nothing)  # noqa: FBT003  a kernel takes no keywords
-        place = np.cumsum(counts.ravel()).reshape(counts.shape) - counts
-        total = int(counts.sum())
-        rows = Rows(np.empty(total, np.uint32), np.empty(total, np.uint8), np.empty(total, np.int64))
-        free = place.copy()
-        for shard in events:
-            issue_rows(shard, steps, close, True, free, rows)  # noqa: FBT003
+        rows = SlotRows(view, parts, opened)
+        close = _closings(rows.expected, rows.unissued)
+        rows.decide(close)
         report = _slot_report(view, slot, sum(part.meta[3] for part in parts), opened)
-        report.pending = bool(counts[:, real:].any())
-        report.closed = _closed(view, slot, expected, unissued, close, instants[:real], issue.from_ms)
-        files = _files(view, slot, instants[:real], issue, counts, place, rows)
-        for number, file in enumerate(files):
-            yield slot << 32 | number, file
+        report.pending = bool(rows.counts[:, real:].any())
+        report.closed = _closed(view, slot, rows.expected, rows.unissued, close, instants[:real], issue.from_ms)
+        files = list(_files(slot, instants[:real], issue, rows.counts))
+        elements = rows.elements(files, issue.spill / f"rows-{slot}", issue.rows_per_file // 4)
+        for number, element_of_files in enumerate(elements):
+            yield slot << 32 | number, element_of_files
         yield beam.pvalue.TaggedOutput("report", (ONE_KEY, report))
 
 
@@ -221,60 +208,21 @@ def _closed(
 
 
 def _files(
-    view: MasterView,
-    slot: int,
-    instants: NDArray[np.int64],
-    issue: Issue,
-    counts: NDArray[np.int64],
-    place: NDArray[np.int64],
-    rows: Rows,
-) -> Iterator[Packed]:
-    files: list[_File] = []
+    slot: int, instants: NDArray[np.int64], issue: Issue, counts: NDArray[np.int64]
+) -> Iterator[tuple[Facts, int, int, int]]:
+    """Cut what each retailer is sent at each instant into files: facts, number of the instant, first and last row."""
     for r in np.flatnonzero(counts.any(axis=1)).tolist():
         revision, split = 0, 0
         for k in np.flatnonzero(counts[r, : len(instants)]).tolist():
             if k > CLOSING:
                 revision, split = revision + 1, 0
-            first, last = int(place[r, k]), int(place[r, k] + counts[r, k])
+            total = int(counts[r, k])
             if instants[k] <= issue.from_ms:
-                split += -(-(last - first) // issue.rows_per_file)
+                split += -(-total // issue.rows_per_file)
                 continue
-            _sort_by_point(view.rank, rows, first, last)
-            for start in range(first, last, issue.rows_per_file):
+            for start in range(0, total, issue.rows_per_file):
                 split += 1
-                facts = (r, slot, revision, split, int(instants[k]))
-                files.append((facts, start, min(last, start + issue.rows_per_file)))
-    if files:
-        (whole,) = spilled([Packed((), rows._asdict())], issue.spill / f"rows-{slot}")
-        for group in _grouped(files, issue.rows_per_file):
-            first, last = group[0][1], group[-1][2]
-            yield whole.part(tuple((facts, a - first, b - first) for facts, a, b in group), first, last)
-
-
-_File = tuple[tuple[Any, ...], int, int]  # retailer, slot, revision, split, instant; first and last row
-
-
-def _grouped(files: list[_File], rows_per_file: int) -> Iterator[list[_File]]:
-    """Put small files together: an element costs the runner as much as writing hundreds of rows."""
-    group: list[_File] = []
-    rows = 0
-    for file in files:
-        group.append(file)
-        rows += file[2] - file[1]
-        if rows >= rows_per_file // 4 or len(group) >= FILES_PER_ELEMENT:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
-
-
-def _sort_by_point(rank: NDArray[np.uint32], rows: Rows, first: int, last: int) -> None:
-    """Let the rows [first, last) ascend by point id."""
-    position = rows.position[first:last]
-    if not ascends(rank, position, 0, last - first):
-        order = np.argsort(rank[position], kind="stable")
-        for column in rows:
-            column[first:last] = column[first:last][order]
+                yield (r, slot, revision, split, int(instants[k])), k, start, min(total, start + issue.rows_per_file)
 
 
 def _slot_report(view: MasterView, slot: int, received: int, shards: list[Columns]) -> SlotReport:
@@ -314,29 +262,29 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     def process(self, element: tuple[int, Iterable[Packed]]) -> Iterator[tuple[int, ManifestEntry]]:
         """Yield the manifest entry of each file, under one key."""
         (packed,) = element[1]
-        rows = packed.opened()
-        for facts, first, last in packed.meta:
-            yield ONE_KEY, self._write(facts, Rows._make(rows[name][first:last] for name in Rows._fields))
+        for facts, rows in file_rows(packed):
+            yield ONE_KEY, self._write(facts, rows)
 
-    def _write(self, facts: tuple[int, int, int, int, int], rows: Rows) -> ManifestEntry:
+    def _write(self, facts: Facts, rows: Columns) -> ManifestEntry:
         issue = self._issue
         view = open_master(issue.home, issue.master)
         retailer, slot, revision, split, issued_ms = facts
-        position, quality = rows.position, rows.quality
-        reference = np.empty(len(position), np.uint32)
-        reference_rows(
-            view.supply_of,
-            view.supply_from,
-            view.supply_to,
-            view.supply_retailer,
-            view.supply_rec_from,
-            view.supply_ref_off,
-            position,
-            slot,
-            retailer,
-            issued_ms,
-            reference,
-        )
+        position, quality, reference = rows["position"], rows["quality"], rows["reference"]
+        if has_lookups(reference):
+            reference = np.empty(len(position), np.uint32)
+            reference_rows(
+                view.supply_of,
+                view.supply_from,
+                view.supply_to,
+                view.supply_retailer,
+                view.supply_rec_from,
+                view.supply_ref_off,
+                position,
+                slot,
+                retailer,
+                issued_ms,
+                reference,
+            )
         file = DeliveryFile(
             retailer_code=view.retailers[retailer],
             slot_id=slot,
@@ -348,7 +296,7 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             ref_off=view.supply_ref_off,
             ref_bytes=view.supply_ref_bytes,
             ref_row=reference,
-            energy_dwh=rows.energy,
+            energy_dwh=rows["energy"],
             available=(quality <= 2).view(np.uint8),
             quality=quality,
         )

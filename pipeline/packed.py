@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pipeline.columns import Columns
 
-INLINE_BYTES_MAX: Final = 1 << 15
+INLINE_BYTES_MAX: Final = 1 << 16
 _ALIGN: Final = 64
 
 Layout = tuple[tuple[str, str, int, int], ...]
@@ -54,23 +54,13 @@ class Packed:
             for name, dtype, count, place in self.layout
         }
 
-    def part(self, meta: tuple[Any, ...], first: int, last: int) -> "Packed":
-        """Return an element of the rows [first, last) of each column, which all have one length."""
-        if not self.path:
-            return Packed(meta, {name: column[first:last] for name, column in self.columns.items()})
-        layout = tuple(
-            (name, dtype, last - first, place + first * np.dtype(dtype).itemsize)
-            for name, dtype, _, place in self.layout
-        )
-        return Packed(meta, path=self.path, layout=layout)
 
-
-def spilled(parts: Sequence[Packed], path: Path) -> list[Packed]:
-    """Move the columns of elements to the file `path`, in one go; small ones stay where they are.
+def spilled(parts: Sequence[Packed], path: Path, *, inline_max: int = INLINE_BYTES_MAX) -> list[Packed]:
+    """Move the columns of elements to the file `path`, in one go; up to `inline_max` bytes stay where they are.
 
     The bytes are a function of the columns, and the file appears whole: two attempts at one element do no harm.
     """
-    if sum(column.nbytes for part in parts for column in part.columns.values()) <= INLINE_BYTES_MAX:
+    if sum(column.nbytes for part in parts for column in part.columns.values()) <= inline_max:
         return list(parts)
     moved: list[Packed] = []
     position = 0
