@@ -34,19 +34,53 @@ def note(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table for people on standard error; numbers stand to the right."""
+    """Write a table for people on standard error; numbers stand to the right.
+
+    Where the terminal is too narrow for the longest word of every column, each row goes out as lines of name and value.
+    """
     from rich import box  # noqa: PLC0415  rich costs a third of the start of a command and most need no table
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     lines = [list(row) for row in rows]
-    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    texts = [[f"{each:,}" if isinstance(each, int | float) else str(each) for each in line] for line in lines]
+    console = Console(stderr=True, highlight=False, markup=False)
+    widths = _column_widths([list(columns), *texts], console.width - 2 * len(columns))
+    if widths is None:
+        _records(title, columns, texts)
+        return
+    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for index, column in enumerate(columns):
         numeric = bool(lines) and all(isinstance(line[index], int | float) for line in lines)
-        grid.add_column(column, justify="right" if numeric else "left")
-    for line in lines:
-        grid.add_row(*(f"{each:,}" if isinstance(each, int | float) else str(each) for each in line))
-    Console(stderr=True, highlight=False, markup=False).print(grid)
+        grid.add_column(column, justify="right" if numeric else "left", width=widths[index])
+    for line in texts:
+        grid.add_row(*line)
+    console.print(grid)
+    console.print()
+
+
+def _column_widths(lines: Sequence[Sequence[str]], room: int) -> list[int] | None:
+    """Return widths that fill at most `room` and cut no word; None where there are none."""
+    from rich.cells import cell_len  # noqa: PLC0415  see `table`
+
+    longest = [[max((cell_len(word) for word in text.split()), default=0) for text in line] for line in lines]
+    least = [max(column) for column in zip(*longest, strict=True)]
+    widths = [max(cell_len(text) for text in column) for column in zip(*lines, strict=True)]
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        widest = max((each for each in range(len(widths)) if widths[each] > least[each]), key=lambda each: widths[each])
+        widths[widest] -= 1
+    return widths
+
+
+def _records(title: str, columns: Sequence[str], texts: Sequence[Sequence[str]]) -> None:
+    names = max(len(column) for column in columns)
+    blocks = [
+        "\n".join(f"  {name:<{names}}  {text}".rstrip() for name, text in zip(columns, line, strict=True))
+        for line in texts
+    ]
+    note("\n\n".join([*([f"{title}:"] if title else []), *blocks]) + "\n")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from koma.cli import commands
+from koma.help import name_of, words_of
 from koma.settings import FILE_NAME, setting_fields, variable
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
@@ -20,7 +21,8 @@ Exit status: 0 ok, 1 failed, 2 usage.
 _SETTINGS_HEAD = f"""\
 Each setting is an environment variable, or the same name in small letters and without `KOMA_` in `{FILE_NAME}` in the
 working directory; the variable wins, and a command's own option wins over both. A value out of range stops the command
-with `setting.invalid`.
+with `setting.invalid`. So does a misspelt name: one in `{FILE_NAME}` that is no setting, or a variable `KOMA_...` that
+is nearly one. A variable `KOMA_...` that is like no setting is named on standard error and changes nothing.
 """
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
@@ -56,19 +58,16 @@ def _walk(path: str, command: Any) -> Iterator[CommandPage]:
 
 
 def _examples(path: str, text: str) -> tuple[str, ...]:
-    """Commands in a help text: what stands from `path` to the end of the line, after a prompt or `Example:`."""
-    return tuple(re.findall(rf"(?:Example:|\$|\||^)\s*((?:\w+=\S+ )*{re.escape(path)}\b.*)$", text, re.MULTILINE))
+    """Lines that call the command at `path`, after a prompt or `Example:`, with all that is piped into it."""
+    line = rf"(?:Example:|\$|^)[ \t]*((?:\w+=\S+ |\S.*\| )*{re.escape(path)}\b.*)$"
+    return tuple(re.findall(line, text, re.MULTILINE))
 
 
 def _parameters(command: Any) -> Iterator[tuple[str, str]]:
     for parameter in command.params:
         if getattr(parameter, "hidden", False) or parameter.name == "help":
             continue
-        names = [*parameter.opts, *parameter.secondary_opts]
-        shown = (
-            ", ".join(names) if parameter.param_type_name == "option" else (parameter.metavar or parameter.name.upper())
-        )
-        yield shown, getattr(parameter, "help", None) or ""
+        yield name_of(parameter), words_of(parameter)
 
 
 def commands_page() -> str:

@@ -17,8 +17,8 @@ from koma.settings import Settings, load_settings
 app = typer.Typer(add_completion=False, help=__doc__)
 
 _EPILOG = (
-    "Example: koma pull --client-id r1 --key r1/key.json --ca ca.pem --dest r1-pulled; "
-    "by certificate: koma pull --retailer 10013 --cert r2/cert.pem --key-file r2/cert-key.pem --ca ca.pem"
+    "Example: koma pull --client-id r1 --key r1/key.json --ca ca.pem --dest r1-pulled\n\n"
+    "Example: koma pull --retailer 10013 --cert r2/cert.pem --key-file r2/cert-key.pem --ca ca.pem --dest r2-pulled"
 )
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Show what stands in hand-over files and telegrams.
 
-Example: koma decode landing/reads.echonet
+Example: echo 1081000102880105FF017201E70400000278 | koma decode --hex
 """
 
 import sys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=__doc__, add_completion=False)
 
-_EXAMPLE = "Example: koma decode landing/reads.csv.gz · echo 1081000102880105FF017201E70400000278 | koma decode --hex"
+_EXAMPLE = "Example: echo 1081000102880105FF017201E70400000278 | koma decode --hex"
 _RAW_CHARS = 60
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`koma pipeline run`: registers in, delivery files out."""
+"""Turn hand-over files into delivery files."""
 
 import sys
 from pathlib import Path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`koma quarantine list|replay`: what could not be taken, and how a person repairs it."""
+"""Look at what could not be taken, and repair it."""
 
 from itertools import islice
 from pathlib import Path
@@ -18,16 +18,16 @@ app = typer.Typer(
     epilog="Example: koma quarantine list --code off_grid",
 )
 
-Home = Annotated[Path | None, typer.Option(help="Data directory, instead of KOMA_HOME.")]
+Home = Annotated[Path | None, typer.Option(metavar="PATH", help="Data directory, instead of KOMA_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON line a row on standard output.")]
 
 
 @app.command("list", epilog="Example: koma quarantine list --code off_grid")
 def list_rows(
     *,
-    code: Annotated[str, typer.Option(help="Only rows with this reason.")] = "",
+    code: Annotated[str, typer.Option(metavar="REASON", help="Only rows with this reason.")] = "",
     settled: Annotated[bool, typer.Option("--settled", help="Also what was replayed or superseded.")] = False,
-    limit: Annotated[int, typer.Option(help="Most rows shown.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Most rows shown.")] = 50,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -67,11 +67,15 @@ def list_rows(
 
 @app.command(epilog='Example: koma quarantine replay 3-17 --by "duty desk" --why "clock of the concentrator corrected"')
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(help="Ids as list shows them; none = all that can be.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID...", help="Ids as list shows them; none = all that can be.")
+    ] = None,
     *,
-    by: Annotated[str, typer.Option(help="Who decides.")] = "",
-    why: Annotated[str, typer.Option(help="Why it is right now.")] = "",
-    supersede: Annotated[str, typer.Option(help="Id of a conflict: let this read replace the first one.")] = "",
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who decides; needed.")] = "",
+    why: Annotated[str, typer.Option(metavar="TEXT", help="Why it is right now; needed.")] = "",
+    supersede: Annotated[
+        str, typer.Option(metavar="ID", help="Id of a conflict: let this read replace the first one.")
+    ] = "",
     home: Home = None,
     json: Json = False,
 ) -> None:

@@ -23,7 +23,7 @@ _EXAMPLE = "Example: koma simulate /tmp/sim --points 100000 --slots 6 --start 20
 
 
 def command(
-    out: Annotated[Path, typer.Argument(help="New folder for landing/, master/ and the truth.")],
+    out: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for landing/, master/ and the truth.")],
     *,
     points: Annotated[int, typer.Option(help="Supply points.", rich_help_panel=_WHAT)] = 10_000,
     slots: Annotated[int, typer.Option(help="Half-hours; slots + 1 stamps are read.", rich_help_panel=_WHAT)] = 6,
@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """Write what a head-end would hand over for a number of points and slots, and what must come out of it.
 
-    OUT/landing holds hand-over files by time of arrival, OUT/master the files of `koma master import`,
-    OUT/truth.parquet the value of every cell and OUT/truth_totals.csv the sums by retailer and slot.
+    DIR/landing holds hand-over files by time of arrival, DIR/master the files of `koma master import`,
+    DIR/truth.parquet the value of every cell and DIR/truth_totals.csv the sums by retailer and slot.
     """
     named: dict[str, Any] = {name: value for name, value in faults.items() if value is not None}
     options = Options(

@@ -46,3 +46,37 @@ def test_a_failure_under_json_is_one_json_line(capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     assert captured.err == ""
     assert json.loads(captured.out) == {"error": {"code": "setting.invalid", "message": "bad", "hint": "mend it"}}
+
+
+ROWS = [["reads-of-a-day.arrow", "off_grid", 1234567, "the stamp lies between two slots: correct it at its source"]]
+
+
+@pytest.mark.parametrize("width", [200, 80, 60, 30])
+def test_a_table_cuts_no_word_however_narrow_the_terminal_is(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    output.table("Quarantine", ["file", "reason", "rows", "what to do"], ROWS)
+    text = capsys.readouterr().err
+    words = {"reads-of-a-day.arrow", "off_grid", "1,234,567", "correct", "source", "what"}
+    assert words <= set(text.split())
+    assert "…" not in text
+
+
+def test_a_table_without_room_for_its_words_goes_out_as_names_and_values(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    output.table("Counts", ["what", "number"], [["a" * 30, 10_000_000]])
+    assert capsys.readouterr().err == f"Counts:\n\n  what    {'a' * 30}\n  number  10,000,000\n\n"
+
+
+def test_wide_letters_count_twice(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    output.table("", ["name"], [["東京電力" * 4]])
+    assert "東京電力" * 4 in capsys.readouterr().err
+
+
+def test_an_empty_table_shows_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    output.table("Clients", ["client", "state"], [])
+    assert capsys.readouterr().err.split()[:3] == ["Clients", "client", "state"]
