@@ -6,6 +6,7 @@ loaded only when its command is called, so that `koma --help` answers at once. E
 """
 
 import ast
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -19,11 +20,15 @@ from koma.output import fail, note
 GROUP = "koma.commands"
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+SHUT_TO_OTHERS = 0o027
+"""File mode bits that no command grants: what a home holds is customers' energy; group members may read, nobody else.
+A stricter umask of the caller stays as it is."""
 
 _HEAD = """\
 Usage: koma COMMAND [ARGS]...
 
-Smart-meter registers in, 30-minute energy out to every retailer within the hour.
+Smart-meter registers in, 30-minute energy out to every retailer within the
+hour.
 
 Commands:
 """
@@ -32,7 +37,7 @@ Options:
   --version  Print the version.
   --help     Print this text, or that of a command.
 
-Example: koma pipeline run --once --help
+Example: koma pipeline run --help
 """
 
 
@@ -53,6 +58,7 @@ def summary(command: EntryPoint) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit status."""
+    os.umask(os.umask(SHUT_TO_OTHERS) | SHUT_TO_OTHERS)
     given = list(sys.argv[1:] if arguments is None else arguments)
     first = given[0] if given else ""
     if first in {"-h", "--help"}:
@@ -97,8 +103,16 @@ def _run(command: EntryPoint, arguments: list[str]) -> None:
     """Hand over to the command; its known errors become words and a status, unknown ones keep their trace."""
     from typer.main import get_command  # noqa: PLC0415  `koma --help` has no need of it
 
+    from koma.help import speak_plainly  # noqa: PLC0415
+    from koma.settings import unknown_variables  # noqa: PLC0415
+
+    for name, near in unknown_variables().items():
+        if not near:
+            note(f"koma: {name} is no setting and changes nothing")
     try:
-        get_command(command.load()).main(args=arguments, prog_name=f"koma {command.name}")
+        loaded = get_command(command.load())
+        speak_plainly(loaded)
+        loaded.main(args=arguments, prog_name=f"koma {command.name}")
     except KomaError as error:
         fail(error, as_json="--json" in arguments)
     except KeyboardInterrupt:

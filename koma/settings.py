@@ -2,10 +2,12 @@
 """Settings: what an operator may change, read once from `KOMA_*` variables over `koma.toml`.
 
 The variable of a field is `KOMA_` and its name in capitals; `koma.toml` lies in the working directory and holds the
-names in small letters at top level. Nobody else reads the environment for these.
+names in small letters at top level. Nobody else reads the environment for these. A name that is nearly a setting's is
+refused: a mistyped setting must not leave the default in force unseen.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -21,6 +23,10 @@ from koma.slots import MS_PER_SLOT, format_jst, parse_jst, slot_at_ms
 PREFIX = "KOMA_"
 FILE_NAME = "koma.toml"
 HOME_DEFAULT = Path("var/koma")
+OTHER_VARIABLES = frozenset({"KOMA_CI", "KOMA_DEEP", "KOMA_GATEWAY_RUNTIME", "KOMA_PYTHON", "KOMA_REAL_DATA"})
+"""Variables of the tests, of `./dev` and between the gateway's processes: no settings."""
+_SERVICE_LINK = re.compile(r"KOMA(_\w+)?_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+"""What a container platform sets of itself for a service named `koma` or `koma-...`."""
 
 Parser = Callable[[str], object]
 
@@ -146,11 +152,13 @@ def load_settings(
         home: what a command's `--home` says; wins over both.
 
     Raises:
-        SettingError: a value is out of range, `koma.toml` is not TOML or holds an unknown name.
+        SettingError: a value is out of range, a variable is named nearly like a setting, `koma.toml` is not TOML or
+            holds an unknown name.
 
     """
     environ = os.environ if environ is None else environ
     cwd = Path.cwd() if cwd is None else cwd
+    _refuse_misspelt(environ)
     file = cwd / FILE_NAME
     texts = {name: (text, f"{name} in {file}") for name, text in _read_file(file).items()}
     for each in setting_fields():
@@ -166,6 +174,32 @@ def load_settings(
     return Settings(**given)
 
 
+def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return variables that start with `KOMA_` and mean nothing to anybody, each with the setting's it may stand for.
+
+    >>> unknown_variables({"KOMA_HOEM": "/srv/koma", "KOMA_COFFEE": "strong", "KOMA_WORKERS": "2"})
+    {'KOMA_COFFEE': '', 'KOMA_HOEM': 'KOMA_HOME'}
+    """
+    environ = os.environ if environ is None else environ
+    known = {each.name.upper() for each in setting_fields()}
+    strange = sorted(
+        name
+        for name in environ
+        if name.upper().startswith(PREFIX)
+        and name.removeprefix(PREFIX) not in known
+        and name not in OTHER_VARIABLES
+        and not _SERVICE_LINK.fullmatch(name)
+    )
+    near = {name: get_close_matches(name[len(PREFIX) :].upper(), known, n=1, cutoff=0.7) for name in strange}
+    return {name: PREFIX + found[0] if found else "" for name, found in near.items()}
+
+
+def _refuse_misspelt(environ: Mapping[str, str]) -> None:
+    for name, near in unknown_variables(environ).items():
+        if near:
+            raise SettingError(f"there is no setting {name}", hint=f"Did you mean {near}? Else unset {name}")
+
+
 def _read_file(file: Path) -> dict[str, str]:
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -177,9 +211,9 @@ def _read_file(file: Path) -> dict[str, str]:
     known = [each.name for each in setting_fields()]
     for name in content:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
+            near = get_close_matches(name.lower().removeprefix("koma_"), known, n=1)
             message = f"{file} holds the unknown setting {name!r}"
-            raise SettingError(message, hint=f"Did you mean {near[0]}?" if near else "")
+            raise SettingError(message, hint=f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}")
     return {name: str(value) for name, value in content.items()}
 
 

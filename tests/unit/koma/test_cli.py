@@ -144,3 +144,21 @@ def test_an_interrupt_ends_quietly_and_a_fault_of_ours_keeps_its_trace() -> None
     assert run("try", "--what", "break") == 130
     with pytest.raises(ZeroDivisionError):
         cli.main(["try", "--what", "bug"])
+
+
+@pytest.mark.parametrize(("given", "held"), [(0o022, 0o027), (0o077, 0o077), (0o000, 0o027)])
+def test_what_a_command_writes_is_shut_to_all_but_owner_and_group(given: int, held: int) -> None:
+    script = (
+        "import os\nfrom koma.cli import main\ntry: main(['--version'])\nexcept SystemExit: print(oct(os.umask(0)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], umask=given, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == oct(held)
+
+
+@pytest.mark.usefixtures("command")
+def test_a_variable_that_is_no_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KOMA_COFFEE", "strong")
+    run("try", "--what", "work")
+    assert capsys.readouterr().err == "koma: KOMA_COFFEE is no setting and changes nothing\n"

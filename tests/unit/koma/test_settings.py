@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import re
 from pathlib import Path
 
 import pytest
 
 from koma.errors import SettingError
-from koma.settings import Settings, load_settings, setting_fields, variable
+from koma.settings import OTHER_VARIABLES, Settings, load_settings, setting_fields, unknown_variables, variable
 from koma.slots import parse_jst, slot_start_ms
 
 
@@ -86,3 +87,42 @@ def test_every_default_passes_its_own_check(tmp_path: Path) -> None:
         text = str(each.default or "")
         assert each.metadata["parse"](text) == each.default, each.name
     load_settings({}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("KOMA_HOEM", "KOMA_HOME"), ("KOMA_WORKER", "KOMA_WORKERS"), ("KOMA_workers", "KOMA_WORKERS")],
+)
+def test_a_misspelt_variable_is_refused_with_the_near_one(tmp_path: Path, name: str, meant: str) -> None:
+    with pytest.raises(SettingError, match=rf"no setting {name}\. Did you mean {meant}\?"):
+        load_settings({name: "3"}, tmp_path)
+
+
+def test_variables_that_others_own_or_set_are_let_pass(tmp_path: Path) -> None:
+    """Those of tests and of the gateway's processes, and what a container platform sets for a service of our name."""
+    links = ("KOMA_SERVICE_HOST", "KOMA_PORT", "KOMA_PORT_8443_TCP_ADDR", "KOMA_FILES_SERVICE_PORT_HTTPS")
+    environ = {**dict.fromkeys(OTHER_VARIABLES, "1"), **dict.fromkeys(links, "1"), "HOME": "/", "KOMATSU": "1"}
+    assert unknown_variables(environ) == {}
+    assert load_settings(environ, tmp_path) == load_settings({}, tmp_path)
+
+
+def test_a_strange_variable_is_like_no_setting_and_not_refused(tmp_path: Path) -> None:
+    assert unknown_variables({"KOMA_COFFEE": "strong"}) == {"KOMA_COFFEE": ""}
+    load_settings({"KOMA_COFFEE": "strong"}, tmp_path)
+
+
+def test_every_variable_that_the_project_names_is_a_setting_or_known() -> None:
+    root = Path(__file__).parent.parent.parent.parent
+    texts = [
+        root / "dev",
+        *(each for package in ("pipeline", "gateway", "benchmarks") for each in root.joinpath(package).rglob("*.py")),
+    ]
+    named = {name for file in texts for name in re.findall(r"\bKOMA_[A-Z_]*[A-Z]\b", file.read_text("utf-8"))}
+    assert "KOMA_DEEP" in named
+    assert unknown_variables(dict.fromkeys(named, "1")) == {}
+
+
+def test_a_name_in_the_file_that_is_like_no_setting_is_answered_with_all_of_them(tmp_path: Path) -> None:
+    (tmp_path / "koma.toml").write_text("coffee = 3\n")
+    with pytest.raises(SettingError, match=r"'coffee'\. There are home, clock"):
+        load_settings({}, tmp_path)
