@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repair by a person: hand quarantined reads over again, or decide a conflict. Each act keeps who and why."""
+"""Repair by a person: hand quarantined reads over again, or decide a conflict. Each act keeps who and why.
 
+Acts take turns by a lock of their own, not the home's: a `pipeline run --watch` holds that one for as long as it runs,
+and handing over again beside it is what its operator wants.
+"""
+
+import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +67,14 @@ def _record(home: Home, ids: Iterable[str], act: str, by: str, why: str) -> None
     replace_file(home.path("quarantine") / LOG, text.encode())
 
 
+@contextmanager
+def _one_at_a_time(home: Home) -> Iterator[None]:
+    """Wait until no other act of repair is under way; each sees what the one before has settled."""
+    with (home.path("run") / "repair.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def _wanted(home: Home, ids: Sequence[str]) -> list[Entry]:
     found = {entry.id: entry for entry in entries(home)}
     for each in ids:
@@ -74,8 +88,16 @@ def replay(home: Home, ids: Sequence[str], *, by: str, why: str) -> tuple[Path |
 
     Returns the file in landing, the ids in it and the ids that cannot be replayed (what could not be read at all has to
     be corrected at its source; a conflict has to be decided).
+
+    Raises:
+        HomeError: an id is not in quarantine, or was settled already.
+
     """
-    wanted = _wanted(home, ids)
+    with _one_at_a_time(home):
+        return _replay(home, _wanted(home, ids), by=by, why=why)
+
+
+def _replay(home: Home, wanted: Sequence[Entry], *, by: str, why: str) -> tuple[Path | None, list[str], list[str]]:
     fit = [entry for entry in wanted if entry.row["meter_id"] and entry.row["code"] != "conflict"]
     unfit = [entry.id for entry in wanted if entry not in fit]
     if not fit:
@@ -108,8 +130,12 @@ def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
         HomeError: the id is no conflict in quarantine, or the master gives the register of that time itself.
 
     """
-    entry = _wanted(home, [entry_id])[0]
-    row = entry.row
+    with _one_at_a_time(home):
+        return _supersede(home, _wanted(home, [entry_id])[0], by=by, why=why)
+
+
+def _supersede(home: Home, entry: Entry, *, by: str, why: str) -> Supersession:
+    entry_id, row = entry.id, entry.row
     if row["code"] != "conflict":
         raise HomeError(f"{entry_id} is no conflict but {row['code']}", hint="replay it without --supersede")
     register = 0 if row["import_register"] is not None else 1
