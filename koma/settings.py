@@ -88,7 +88,8 @@ class Settings:
     clock: str = _setting(
         "",
         _one_of("", "wall", "received", "manual"),
-        "Business time of `pipeline run --once`: the data's own (received, or empty), the machine's (wall) or manual.",
+        "Business time: of the data (received, or empty; then `--watch` goes by the machine's), the machine's (wall), "
+        "or moved by `koma clock set` (manual).",
     )
     stamp_tolerance_s: int = _setting(
         limits.STAMP_TOLERANCE_S,

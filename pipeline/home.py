@@ -30,6 +30,12 @@ FOLDERS = (
 )
 
 
+class BusyError(HomeError):
+    """Another process writes the home; `holder` is what it says of itself."""
+
+    holder = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of a home (`KOMA_HOME`)."""
@@ -56,7 +62,7 @@ class Home:
         """Hold the home's lock: one writer at a time.
 
         Raises:
-            HomeError: another process holds it.
+            BusyError: another process holds it.
 
         """
         path = self.root / "run" / "writer.lock"
@@ -66,9 +72,11 @@ class Home:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
-                raise HomeError(
+                busy = BusyError(
                     f"{self.root} is being written by {holder}", hint="wait until it ends, or stop it, then try again"
-                ) from None
+                )
+                busy.holder = holder
+                raise busy from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"koma {what} (process {os.getpid()})\n".encode(), 0)
             yield

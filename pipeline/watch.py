@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Going on: take in hand-overs as they come and issue each instant when the wall clock says so, until stopped."""
+"""Going on: take in hand-overs as they come and issue each instant when the clock says so, until stopped."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from time import perf_counter
 
-from koma.clock import Clock, WallClock
+from koma.clock import Clock, KeptClock, WallClock
 from koma.settings import Settings
 from koma.slots import slot_at_ms
 from pipeline.home import Home
@@ -14,19 +14,35 @@ from pipeline.instants import GRID_MS
 from pipeline.intake import finish_moves, landed, take_in
 from pipeline.issuing import finish_intent, issue
 from pipeline.journal import Journal
+from pipeline.manual import WATCH, mark_reached
 from pipeline.retention import day_of, forget_deliveries
 from pipeline.run import Run
 
 POLL_S = 1.0
+MANUAL_POLL_S = 0.2
+"""Somebody waits for a clock that is moved by hand."""
 
 
 def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterator[Run]:
-    """Yield a run whenever something was taken in or issued; ends at SIGTERM or SIGINT after the work under way."""
+    """Yield a run whenever something was taken in or issued; ends at SIGTERM or SIGINT after the work under way.
+
+    Args:
+        home: of which it stays the sole writer.
+        settings: with the seconds after an instant at which it is issued by the wall clock.
+        clock: the wall clock, unless given. A `KeptClock` is waited for until it is set, needs no delay (whoever moves
+            it says that all has landed), and is told how far all is done.
+
+    """
     clock = clock or WallClock()
+    by_hand = isinstance(clock, KeptClock)
     stop = threading.Event()
     previous = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with home.sole_writer("pipeline run --watch"):
+        with home.sole_writer(WATCH if by_hand else "pipeline run --watch"):
+            while isinstance(clock, KeptClock) and clock.stands_at() is None and not stop.is_set():
+                stop.wait(MANUAL_POLL_S)
+            if stop.is_set():
+                return
             journal = Journal(home.path("journal"))
             try:
                 finish_moves(home, journal)
@@ -36,11 +52,16 @@ def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterato
                     journal.append({"kind": "start", "first_slot": slot_at_ms(clock.now_ms())})
                 waiting: frozenset[str] = frozenset()  # files that only a person can let in
                 while not stop.is_set():
-                    run = _turn(home, journal, settings, clock, waiting)
+                    now_ms = clock.now_ms()
+                    delay_ms = 0 if by_hand else settings.watch_delay_s * 1000
+                    run = _turn(home, journal, settings, (now_ms - delay_ms) // GRID_MS * GRID_MS, waiting)
+                    if by_hand:
+                        mark_reached(home, now_ms)
                     if run is not None:
+                        run.clock_ms = now_ms
                         waiting |= {str(each["file"]) for each in run.taken.waiting}
                         yield run
-                    stop.wait(POLL_S)
+                    stop.wait(MANUAL_POLL_S if by_hand else POLL_S)
             finally:
                 journal.close()
     finally:
@@ -48,11 +69,10 @@ def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterato
             signal.signal(each, handler)
 
 
-def _turn(home: Home, journal: Journal, settings: Settings, clock: Clock, waiting: frozenset[str]) -> Run | None:
-    """Take in what has landed, then issue the instant that is due, if one is."""
+def _turn(home: Home, journal: Journal, settings: Settings, due_ms: int, waiting: frozenset[str]) -> Run | None:
+    """Take in what has landed, then issue every instant up to `due_ms` that is not out yet."""
     run = Run()
     started = perf_counter()
-    due_ms = (clock.now_ms() - settings.watch_delay_s * 1000) // GRID_MS * GRID_MS
     if any(path.name not in waiting for path in landed(home)):
         run.taken = take_in(home, journal, settings, accept_clock=False, leave=waiting)
         run.seconds["intake"] = perf_counter() - started
@@ -65,5 +85,4 @@ def _turn(home: Home, journal: Journal, settings: Settings, clock: Clock, waitin
         run.seconds["issue"] = perf_counter() - started
     elif not run.taken.files and not run.taken.waiting:
         return None
-    run.clock_ms = clock.now_ms()
     return run

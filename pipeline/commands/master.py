@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from koma.clock import KeptClock
 from koma.errors import KomaError
 from koma.output import emit, fail, note, progress, table
 from koma.settings import load_settings
@@ -44,11 +45,13 @@ def import_command(
         settings = load_settings(home=home)
         root = open_home(settings.home).root
         state = read_state(root / "journal")
+        by_hand_ms = KeptClock(root / "run").stands_at() if settings.clock == "manual" else None
+        now_ms = state.now_ms if by_hand_ms is None else max(state.now_ms, by_hand_ms)
         with progress(f"importing {folder}", None):
             report = import_master(
                 root,
                 folder,
-                now_ms=None if state.now_ms == NEVER else state.now_ms,
+                now_ms=None if now_ms == NEVER else now_ms,
                 first=open_master(root).version == 0,
                 strict=strict,
                 issued_ms=None if state.announced_ms == NEVER else state.announced_ms,
@@ -69,6 +72,8 @@ def _show(report: "ImportReport") -> None:
     """Show counts and the first refused rows."""
     columns = ("rows", "new", "superseding", "unchanged", "older", "cancelled", "quarantined")
     counts = [(name, *(getattr(each, column) for column in columns)) for name, each in report.tables.items()]
+    if len(report.tables) > 1:
+        counts.append(("all", *(sum(getattr(each, column) for each in report.tables.values()) for column in columns)))
     table("", ("table", *columns), counts)
     for bad in report.bad:
         note(f"{bad.file} line {bad.line}: {bad.code}: {bad.detail}.")
@@ -80,9 +85,11 @@ def _show(report: "ImportReport") -> None:
     older = sum(each.older for each in report.tables.values())
     if older:
         note(f"{older:,} rows are no later than what is known of their key: kept in the log, out of current knowledge.")
+    reasons = ", ".join(f"{count:,} {code}" for code, count in report.codes.items())
     if report.refused:
-        note(f"Nothing was applied (--strict): {report.quarantined:,} rows are bad. Version {report.version} stays.")
+        note(f"Nothing was applied (--strict): {report.quarantined:,} rows are bad ({reasons}): {report.what_to_do}.")
+        note(f"Master version {report.version} stays.")
         return
     if report.quarantine is not None:
-        note(f"{report.quarantined:,} rows wait in {report.quarantine}")
+        note(f"{report.quarantined:,} rows wait in {report.quarantine} ({reasons}): {report.what_to_do}.")
     note(f"Master version {report.version}" + (" is current." if report.applied else " stays: nothing new."))

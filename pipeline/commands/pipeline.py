@@ -14,6 +14,7 @@ from koma.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: koma pipeline run --once")
 
+CLOCKS = ("wall", "received", "manual")
 CUT_OFF = "Nothing is lost: put right what it says (room on the disk, rights), then run again"
 
 
@@ -29,11 +30,16 @@ def run(
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on until stopped: issue each instant as it comes.")
     ] = False,
-    clock: Annotated[str, typer.Option(help="received (the data's own time) or wall.")] = "",
+    clock: Annotated[
+        str,
+        typer.Option(
+            metavar="wall|received|manual", help="Business time: the machine's, the data's own, or `koma clock set`."
+        ),
+    ] = "",
     accept_clock: Annotated[
         bool, typer.Option("--accept-clock", help="Take in files whose arrivals lie far ahead of all before.")
     ] = False,
-    home: Annotated[Path | None, typer.Option(help="Data directory, instead of KOMA_HOME.")] = None,
+    home: Annotated[Path | None, typer.Option(metavar="PATH", help="Data directory, instead of KOMA_HOME.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Nothing but JSON on standard output.")] = False,
 ) -> None:
     """Take in registers and issue 30-minute energy; ends with one JSON line of counts."""
@@ -42,20 +48,25 @@ def run(
             raise typer.BadParameter("one of --once and --watch is needed, for example: koma pipeline run --once")
         settings = load_settings(home=home)
         clock = clock or settings.clock or "received"
-        if clock not in {"received", "wall"}:
-            raise typer.BadParameter(f"the clock {clock} cannot drive a run: use received or wall")
+        if clock not in CLOCKS:
+            raise typer.BadParameter(f"there is no clock {clock}: wall, received or manual")
         from pipeline.home import open_home  # noqa: PLC0415  Beam and numba load only when the command runs
+        from pipeline.manual import manual_clock  # noqa: PLC0415
         from pipeline.run import run_once  # noqa: PLC0415
 
         if watch:
             from pipeline.watch import watch as watch_home  # noqa: PLC0415
 
-            for finished in watch_home(open_home(settings.home), settings):
+            opened = open_home(settings.home)
+            for finished in watch_home(opened, settings, manual_clock(opened) if clock == "manual" else None):
                 emit(finished.summary())
             return
+        opened = open_home(settings.home)
         wall_ms = WallClock().now_ms() if clock == "wall" else None
+        if clock == "manual":
+            wall_ms = manual_clock(opened).now_ms()
         with progress("taking in and issuing", None):
-            finished = run_once(open_home(settings.home), settings, wall_ms=wall_ms, accept_clock=accept_clock)
+            finished = run_once(opened, settings, wall_ms=wall_ms, accept_clock=accept_clock)
         summary = finished.summary()
         for waiting in finished.taken.waiting:
             note(f"koma: {waiting['file']} row {waiting['row']} stays in landing: {waiting['detail']}")

@@ -84,6 +84,15 @@ class ImportReport:
         """Whether `--strict` kept everything out."""
         return self.strict and self.quarantined > 0
 
+    @property
+    def what_to_do(self) -> str:
+        """What the refused rows ask of a person; empty where there are none."""
+        if not self.quarantined:
+            return ""
+        if self.refused:
+            return "correct these rows and import again, or leave out --strict to apply the rest"
+        return "correct them at their source and import them again, with all rows of their points that wait with them"
+
     def as_dict(self) -> dict[str, object]:
         """What `--json` prints."""
         return {
@@ -95,6 +104,7 @@ class ImportReport:
             "quarantined": self.quarantined,
             "codes": self.codes,
             "quarantine": None if self.quarantine is None else str(self.quarantine),
+            "what_to_do": self.what_to_do,
             "ignored_columns": self.ignored_columns,
             "bad": [asdict(each) for each in self.bad],
         }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from koma.cli import main
+from koma.clock import KeptClock
 from pipeline.home import open_home
 from pipeline.journal import Journal
 from pipeline.master import open_master
@@ -37,6 +38,7 @@ def test_json_is_one_line_with_counts(tmp_path: Path, capsys: pytest.CaptureFixt
     assert report["codes"] == {"point_id": 1}
     assert (report["bad"][0]["file"], report["bad"][0]["line"]) == ("points.csv", 3)
     assert Path(report["quarantine"]).exists()
+    assert report["what_to_do"].startswith("correct them at their source and import them again")
 
 
 def test_words_for_people_go_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +51,7 @@ def test_words_for_people_go_to_standard_error(tmp_path: Path, capsys: pytest.Ca
     assert "... and 6 more" in words
     assert "columns without meaning: x" in words
     assert "26 rows wait in" in words
+    assert "(26 point_id): correct them at their source and import them again" in words
     assert "Master version 1 is current." in words
 
 
@@ -56,7 +59,8 @@ def test_strict_fails_and_applies_nothing(tmp_path: Path, capsys: pytest.Capture
     given = folder(tmp_path, "in", points=[{"point_id": point(1)}, {"point_id": "bad"}])
 
     assert status(given, "--strict", "--home", tmp_path / "home") == 1
-    assert "Nothing was applied" in capsys.readouterr().err
+    words = capsys.readouterr().err
+    assert "Nothing was applied (--strict): 1 rows are bad (1 point_id): correct these rows and import again" in words
     assert open_master(tmp_path / "home").version == 0
 
 
@@ -100,3 +104,29 @@ def test_settings_give_the_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     assert status(folder(tmp_path, "in", points=points), "--home", tmp_path / "home") == 0
     assert open_master(tmp_path / "home").attr_cap_dwh.tolist() == [105_000, 4_999]
+
+
+def test_several_files_are_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = folder(tmp_path, "in", points=[{"point_id": point(1)}, {"point_id": "bad"}], supply=[SUPPLY])
+
+    assert status(given, "--home", tmp_path / "home") == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("all ")]
+    assert line.split() == ["all", "3", "2", "0", "0", "0", "0", "1"]
+
+
+def test_an_import_without_bad_rows_asks_for_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = folder(tmp_path, "in", points=[{"point_id": point(1)}])
+
+    assert status(given, "--home", tmp_path / "home", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["quarantined"], report["quarantine"], report["what_to_do"]) == (0, None, "")
+
+
+def test_the_manual_clock_is_the_home_s_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "home"
+    status(folder(tmp_path, "1", points=[{"point_id": point(1)}]), "--home", root)
+    KeptClock(root / "run").set(1_700_000_000_000)
+    monkeypatch.setenv("KOMA_CLOCK", "manual")
+
+    assert status(folder(tmp_path, "2", supply=[SUPPLY]), "--home", root) == 0
+    assert open_master(root).supply_rec_from.tolist() == [1_700_000_000_000]
