@@ -19,13 +19,13 @@ from pipeline.handover import Chunk, Rejected, plan_chunks
 from pipeline.held import held_chunk
 from pipeline.home import Home, publish, sync_filesystem
 from pipeline.intake_graph import Counts, Group, Intake, Report, build_intake
-from pipeline.journal import NEVER, Journal
+from pipeline.journal import NEVER, Journal, Segment
 from pipeline.master import open_master
 from pipeline.prefilter import Bounds
 from pipeline.prefilter.arrivals import DAY_MS, Arrivals
 from pipeline.runner import new_pipeline, read_reports
 
-CHUNKS_PER_GROUP = 8
+CHUNKS_PER_GROUP = 16
 PACKED = (".gz", ".zst")
 ABSURD_DAYS = 3653
 """No home begins this far ahead of the machine's clock."""
@@ -91,7 +91,7 @@ def take_in(
         return result
     while True:
         work = home.fresh_tmp("intake")
-        for folder in ("registers", "held", "quarantine"):
+        for folder in ("registers", "held", "quarantine", "reports"):
             (work / folder).mkdir()
         intake = Intake(
             home=home.root,
@@ -103,10 +103,9 @@ def take_in(
         )
         stats = {path: path.stat() for path in files}
         groups, unreadable = _groups(files, [home.path("held") / name for name in state.held] if rejudge else [])
-        reports = work / "reports"
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
-            build_intake(pipeline, groups, intake, reports)
-        collected: list[Report] = read_reports(reports)
+            build_intake(pipeline, groups, intake)
+        collected: list[Report] = read_reports(intake.reports)
         ahead = [] if accept_clock else _too_far_ahead(collected, state.clock_ms, settings.clock_jump_days)
         if not ahead:
             break
@@ -211,14 +210,13 @@ def _commit(
 ) -> None:
     """Make the intake durable, then write its record, then move its files."""
     state = journal.state
+    segments = _segments(intake, reports)
     for folder in ("registers", "held", "quarantine"):
         if any((intake.work / folder).iterdir()):
             sync_filesystem(intake.work)
             break
     for folder in ("registers", "held", "quarantine"):
         publish(intake.work / folder, home.path(folder))
-    segments = [report.segment for report in reports if report.segment is not None]
-    stamps = [report.first_stamp for report in reports if report.first_stamp is not None]
     clocks = [
         report.latest_ms for report in reports if report.latest_ms is not None and report.latest_ms > intake.floor_ms
     ]
@@ -230,16 +228,29 @@ def _commit(
         "files": [
             {"name": path.name, "inode": stat.st_ino, "size": stat.st_size, "day": day} for path, stat in stats.items()
         ],
-        "segments": [
-            {"shard": each.shard, "name": each.name, "stamps": list(each.stamps)}
-            for each in sorted(segments, key=lambda each: each.name)
-        ],
+        "segments": [{"name": each.name, "stamps": list(each.stamps)} for each in segments],
         "held": held if rejudge else [*state.held, *held],
         "clock_ms": max(clocks, default=NEVER),
-        "first_slot": min(stamps, default=None),
+        "first_slot": min((stamp for each in segments for stamp, _ in each.stamps), default=None),
     }
     gone = state.held if rejudge else []
     journal.append(record)
     finish_moves(home, journal)
     for name in gone:
         (home.path("held") / name).unlink(missing_ok=True)
+
+
+def _segments(intake: Intake, reports: list[Report]) -> list[Segment]:
+    """Return the register files that change anything, each with the stamps it may have changed; drop the others."""
+    changed: dict[int, int] = {}
+    for report in reports:
+        for stamp, arrival in report.changed.items():
+            changed[stamp] = max(arrival, changed.get(stamp, NEVER))
+    segments = []
+    for name, stamps in sorted(report.register_file for report in reports if report.register_file is not None):
+        mine = tuple((stamp, changed[stamp]) for stamp in stamps if stamp in changed)
+        if mine:
+            segments.append(Segment(name, mine))
+        else:
+            (intake.registers / name).unlink()
+    return segments

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The intake half of the graph: decode → pre-filter → register book.
 
-Elements are groups of chunks, then the reads of one shard. Everything a stage needs comes with its element, with the
-description it was built from, or from files of the home; so stages run in any process that sees the home.
+Elements are groups of chunks, then what they brought to a few shards. Everything a stage needs comes with its element,
+with the description it was built from, or from files of the home; so stages run in any process that sees the home.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +20,27 @@ from koma.errors import HandoverError
 from koma.limits import SHARD_LOCAL_BITS
 from koma.slots import MS_PER_SLOT
 from pipeline import quarantine
+from pipeline.books import open_book
+from pipeline.columns import write_columns
 from pipeline.handover import decode_chunk
 from pipeline.handover.batch import Chunk, Decoded, ReadBatch, Rejected
 from pipeline.held import is_held, read_held, write_held
-from pipeline.journal import NEVER, Segment, read_state
+from pipeline.journal import NEVER
 from pipeline.master import MasterView, open_master
-from pipeline.master.view import OPEN_MS
-from pipeline.packed import Packed, spilled
-from pipeline.prefilter import Bounds, Routed, judge, route
+from pipeline.prefilter import Bounds, Found, Routed, judge, route
 from pipeline.prefilter.arrivals import Arrivals, arrivals_of
+from pipeline.prefilter.cut import cut
+from pipeline.prefilter.given import Contradicted, split_contradicted
 from pipeline.prefilter.kernels import name_meters
-from pipeline.prefilter.route import cut
-from pipeline.register_kernels import ACCEPTED, CONFLICT, DUPLICATE
-from pipeline.registers import Boundaries, Reads, RegisterBook, Scattered, scatter
-from pipeline.runner import ONE_KEY, CollectReports, Elements
+from pipeline.register_files import RegisterFile
+from pipeline.register_kernels import ABSENT_MS
+from pipeline.registers import Lost, RegisterBook, let_in
+from pipeline.runner import Elements, leave_report
+
+BUCKETS = 16
+"""Neighbouring shards travel together: an element costs the runner as much as a hundred thousand reads."""
 
 Group = tuple[Chunk, ...]
-_NO_DATA = 0xFFFFFFFE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,14 @@ class Intake:
     floor_ms: int  # arrivals of what is taken in now are not before this
 
     @property
-    def spill(self) -> Path:
-        """Where large columns stand between two stages."""
-        return self.work / "spill"
+    def registers(self) -> Path:
+        """Where register files stand until the intake is recorded."""
+        return self.work / "registers"
+
+    @property
+    def reports(self) -> Path:
+        """Where each element says what it came to."""
+        return self.work / "reports"
 
 
 @dataclass(slots=True)
@@ -81,8 +90,8 @@ class Report:
 
     counts: Counts = field(default_factory=Counts)
     arrivals: list[Arrivals] = field(default_factory=list)
-    segment: Segment | None = None
-    first_stamp: int | None = None
+    register_file: tuple[str, tuple[int, ...]] | None = None  # its name and stamps
+    changed: dict[int, int] = field(default_factory=dict)  # stamp to the latest arrival in the cells that changed
     latest_ms: int | None = None
     held_file: str | None = None
     ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -96,42 +105,31 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._intake = intake
 
-    def process(self, element: tuple[int, Iterable[Group]]) -> Iterator[Any]:
-        """Yield (shard, reads) for every shard the group touches, and one report."""
+    def process(self, element: tuple[int, Iterable[Group]]) -> Iterator[tuple[int, str]]:
+        """Yield (bucket of shards, name of a register file) for each bucket the group touches; leave a report."""
         number, (group,) = element
         view = open_master(self._intake.home, self._intake.master)
         report = Report()
-        routed: list[Routed] = []
-        held: list[ReadBatch] = []
-        refused: list[pa.Table] = []
+        taken = _Taken()
         for chunk in group:
             for decoded in _decoded(chunk):
                 rejudged = is_held(chunk)
-                self._take(decoded, view, report, routed, held, refused, rejudged=rejudged)
-        if held:
+                self._take(decoded, view, report, taken, rejudged=rejudged)
+        if taken.held:
             report.held_file = f"{self._intake.batch:08d}-{number:06d}.col"
-            write_held(self._intake.work / "held" / report.held_file, held)
-        if refused:
-            report.quarantined = pa.concat_tables(refused)
-        parts = [
-            Packed((each.shard, each.counted, number, each.first_ms, each.one_stamp), each.columns)
-            for each in cut(routed, view.n_shards, self._intake.floor_ms)
-        ]
-        for reads in spilled(parts, self._intake.spill / f"reads-{number:06d}"):
-            yield reads.meta[0], reads
-        yield beam.pvalue.TaggedOutput("report", (ONE_KEY, report))
+            write_held(self._intake.work / "held" / report.held_file, taken.held)
+        if taken.refused:
+            report.quarantined = pa.concat_tables(taken.refused)
+        columns = cut(taken.found, taken.shared, view.n_shards, self._intake.floor_ms)
+        if columns:
+            name = f"{self._intake.batch:08d}-{number:06d}.col"
+            write_columns(self._intake.registers / name, columns)
+            report.register_file = name, tuple(np.unique(columns["stamp"]).tolist())
+            for bucket in np.unique(columns["shard"] * BUCKETS // view.n_shards).tolist():
+                yield bucket, name
+        leave_report(self._intake.reports, f"group-{number:06d}", report)
 
-    def _take(
-        self,
-        decoded: Decoded,
-        view: MasterView,
-        report: Report,
-        routed: list[Routed],
-        held: list[ReadBatch],
-        refused: list[pa.Table],
-        *,
-        rejudged: bool,
-    ) -> None:
+    def _take(self, decoded: Decoded, view: MasterView, report: Report, taken: "_Taken", *, rejudged: bool) -> None:
         batch, counts = decoded.batch, report.counts
         judged = judge(batch, self._intake.bounds)
         each = route(batch, judged, view)
@@ -139,9 +137,9 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         if judged.verdict.any():
             quarantined = quarantine.of_verdicts(batch, judged.verdict)
             bad = int(pa.compute.sum(quarantined["reads"]).as_py() or 0)
-            refused.append(quarantined)
+            taken.refused.append(quarantined)
         if each.held:
-            held.append(_held_rows(batch, each))
+            taken.held.append(_held_rows(batch, each))
         if rejudged:  # counted when they came; only what is released now counts again
             counts.received += each.reads - each.held + bad
         else:
@@ -154,15 +152,30 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             reads = sum(rejected.reads for rejected in decoded.rejected)
             counts.received += reads
             counts.quarantined += reads
-            refused.append(quarantine.of_rejected(decoded.rejected))
+            taken.refused.append(quarantine.of_rejected(decoded.rejected))
         filtered = sum(decoded.filtered.values())
         counts.received += filtered
         counts.filtered += filtered
         if decoded.ignored_columns:
             report.ignored_columns[batch.source] = decoded.ignored_columns
-        routed.append(each)
         if not rejudged:
             report.arrivals += arrivals_of(batch, each)
+        agreeing, contradicted = split_contradicted(each, view)
+        for those in contradicted:
+            counts.quarantined += len(those.reads) if those.piece.counted else 0
+            taken.refused.append(_contradicted(view, batch, those))
+        taken.found += agreeing.found
+        taken.shared += agreeing.shared
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What the chunks of one element came to."""
+
+    found: list[Found] = field(default_factory=list)
+    shared: list[Found] = field(default_factory=list)
+    held: list[ReadBatch] = field(default_factory=list)
+    refused: list[pa.Table] = field(default_factory=list)
 
 
 def _decoded(chunk: Chunk) -> Iterator[Decoded]:
@@ -200,96 +213,119 @@ def _held_rows(batch: ReadBatch, routed: Routed) -> ReadBatch:
     )
 
 
-class ScatterReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Let all reads of a shard into the register book and write the segment of what they change."""
+class ElectReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+    """Let all reads of a bucket of shards into the register book: which count, and what becomes of the others."""
 
     def __init__(self, intake: Intake) -> None:
         """Keep the description."""
         self._intake = intake
 
-    def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, Report]]:
-        """Yield one report a shard, under one key."""
-        shard, packed = element[0], sorted(element[1], key=lambda part: part.meta)
+    def process(self, element: tuple[int, Iterable[str]]) -> list[None]:
+        """Elect, and leave a report."""
+        bucket, names = element[0], sorted(element[1])
         intake = self._intake
         view = open_master(intake.home, intake.master)
-        parts = [_reads(part) for part in packed]
         book = open_book(intake.home, intake.batch - 1)
-        name = f"{intake.batch:08d}-{shard:05d}.col"
+        files = [(name, RegisterFile.open(intake.registers / name)) for name in names]
+        report, refused = Report(), list[pa.Table]()
+        for shard in range(-(-bucket * view.n_shards // BUCKETS), -(-(bucket + 1) * view.n_shards // BUCKETS)):
+            for stamp, holding in _by_stamp(files, shard).items():
+                self._elect(book, view, shard, stamp, holding, report, refused)
+        if refused:
+            report.quarantined = pa.concat_tables(refused)
+        leave_report(intake.reports, f"shards-{bucket:06d}", report)
+        return []
+
+    def _elect(
+        self,
+        book: RegisterBook,
+        view: MasterView,
+        shard: int,
+        stamp: int,
+        holding: list[tuple[str, RegisterFile]],
+        report: Report,
+        refused: list[pa.Table],
+    ) -> None:
         installs = int(view.shard_installs[shard])
-        boundaries = _boundaries(intake.home, intake.master, shard)
-        result = scatter(book, shard, installs, parts, boundaries, intake.work / "registers" / name)
-        report = Report()
-        for reads, verdict, of_part in zip(parts, result.verdicts, result.counts, strict=True):
-            later = reads.later_ms[verdict != CONFLICT] if of_part[CONFLICT] else reads.later_ms
-            if len(later):
-                report.latest_ms = max(reads.first_ms + int(later.max()), report.latest_ms or NEVER)
-        counts = result.counts[[part.meta[1] for part in packed]].sum(axis=0)
-        report.counts = Counts(
-            accepted=int(counts[ACCEPTED]), duplicate=int(counts[DUPLICATE]), quarantined=int(counts[CONFLICT])
+        parts = [reads for _, file in holding for reads in file.reads(*file.sections(stamp, shard))]
+        base = book.column(shard, stamp, installs).resized(installs)
+        elected = let_in(base, parts)
+        accepted, duplicate, conflict = elected.counts.tolist()
+        report.counts.accepted += accepted
+        report.counts.duplicate += duplicate
+        report.counts.quarantined += conflict
+        if elected.latest_ms != -ABSENT_MS:
+            report.latest_ms = max(elected.latest_ms, report.latest_ms or NEVER)
+        if elected.changed_ms != -ABSENT_MS:
+            report.changed[stamp] = max(elected.changed_ms, report.changed.get(stamp, NEVER))
+        book.remember(shard, stamp, [name for name, _ in holding], elected.column)
+        refused += [_lost(view, shard, stamp, each) for each in elected.lost]
+
+
+def _by_stamp(files: Sequence[tuple[str, RegisterFile]], shard: int) -> dict[int, list[tuple[str, RegisterFile]]]:
+    """Return which files hold reads of a shard, by stamp."""
+    found: defaultdict[int, list[tuple[str, RegisterFile]]] = defaultdict(list)
+    for name, file in files:
+        for stamp in file.stamps(shard):
+            found[stamp].append((name, file))
+    return dict(sorted(found.items()))
+
+
+def _contradicted(view: MasterView, batch: ReadBatch, those: Contradicted) -> pa.Table:
+    """Return the quarantine rows of reads that contradict the master."""
+    piece, reads = those.piece, those.reads
+    install, row = piece.install[reads], piece.row[reads]
+    shard = install >> np.uint32(SHARD_LOCAL_BITS)
+    local = install & np.uint32((1 << SHARD_LOCAL_BITS) - 1)
+    tables = []
+    for each in np.unique(shard).tolist():
+        mine = shard == each
+        rows = row[mine]
+        points, registers = _places(view, each, local[mine])
+        tables.append(
+            quarantine.of_conflicts(
+                each,
+                local[mine],
+                quarantine.meter_texts(batch.keys[rows]),
+                points,
+                registers,
+                piece.stamp[rows].astype(np.int64) * MS_PER_SLOT,
+                batch.received_ms[rows],
+                piece.value[rows],
+                np.full(len(rows), int(piece.counted)),
+                source=batch.source,
+                place=batch.place[rows],
+            )
         )
-        if result.stamps:
-            report.segment = Segment(shard, name, result.stamps)
-            report.first_stamp = min(stamp for stamp, _ in result.stamps)
-        report.quarantined = _conflicts(view, shard, packed, parts, result)
-        yield ONE_KEY, report
+    return pa.concat_tables(tables)
 
 
-@lru_cache(maxsize=512)
-def _boundaries(home: Path, version: int, shard: int) -> Boundaries:
-    """Return the registers that the master gives on slot boundaries, as known now."""
-    view = open_master(home, version)
-    first, last = view.install_of[view.shard_points[shard]], view.install_of[view.shard_points[shard + 1]]
-    local, known = view.install_local[first:last], view.install_rec_to[first:last] == OPEN_MS
-    stamps, locals_, values = [], [], []
-    for at_ms, value in (
-        (view.install_from_ms[first:last], view.install_first[first:last]),
-        (view.install_to_ms[first:last], view.install_last[first:last]),
-    ):
-        rows = np.flatnonzero(known & (value >= 0))
-        rows = rows[at_ms[rows] % MS_PER_SLOT == 0]
-        stamps.append(at_ms[rows] // MS_PER_SLOT)
-        locals_.append(local[rows])
-        values.append(value[rows])
-    stamp = np.concatenate(stamps)
-    order = np.argsort(stamp, kind="stable")
-    return Boundaries(stamp[order], np.concatenate(locals_)[order], np.concatenate(values)[order])
+def _lost(view: MasterView, shard: int, stamp: int, lost: Lost) -> pa.Table:
+    """Return the quarantine rows of reads that lost against another one."""
+    points, registers = _places(view, shard, lost.local)
+    return quarantine.of_conflicts(
+        shard,
+        lost.local,
+        _meters(view, shard, lost.local),
+        points,
+        registers,
+        np.full(len(lost.local), stamp * MS_PER_SLOT),
+        lost.arrival,
+        lost.value,
+        lost.counted,
+    )
 
 
-def _reads(part: Packed) -> Reads:
-    columns = part.opened()
-    _, _, _, first_ms, one_stamp = part.meta
-    stamp = columns["stamp"] if one_stamp is None else one_stamp
-    return Reads(columns["local"], columns["value"], columns["later_ms"], first_ms, stamp)
-
-
-def _conflicts(
-    view: MasterView, shard: int, packed: list[Packed], parts: list[Reads], result: Scattered
-) -> pa.Table | None:
-    displaced = result.displaced
-    if result.counts[:, CONFLICT].sum() + len(displaced["local"]) == 0:
-        return None
-    lost = [np.flatnonzero(verdict == CONFLICT) for verdict in result.verdicts]
-    some = list(zip(parts, lost, strict=True))
-    counted = [np.full(len(rows), part.meta[1], np.int64) for part, rows in zip(packed, lost, strict=True)]
-    local = np.concatenate([*(reads.local[rows] for reads, rows in some), displaced["local"]])
-    stamp = np.concatenate([*(reads.stamps(rows) for reads, rows in some), displaced["stamp"].astype(np.int64)])
+def _places(view: MasterView, shard: int, local: NDArray[np.uint32]) -> tuple[pa.Array, pa.Array]:
+    """Return point ids and registers (import or export) of installations of a shard."""
     first, last = view.install_of[view.shard_points[shard]], view.install_of[view.shard_points[shard + 1]]
     installs = view.install_local[first:last]
     by_local = np.argsort(installs, kind="stable")
     row = int(first) + by_local[np.searchsorted(installs, local, sorter=by_local)]
     position = np.searchsorted(view.install_of, row, side="right") - 1
     points = [view.point_id[p].tobytes().decode() for p in position.tolist()]
-    return quarantine.of_conflicts(
-        shard,
-        local,
-        _meters(view, shard, local),
-        pa.array(points, pa.string()),
-        pa.array(["import", "export"]).take(pa.array(view.install_register[row].astype(np.int64))),
-        stamp * MS_PER_SLOT,
-        np.concatenate([*(reads.arrivals(rows) for reads, rows in some), displaced["arrival"]]),
-        np.concatenate([*(reads.value[rows] for reads, rows in some), displaced["value"]]),
-        np.concatenate([*counted, np.zeros(len(displaced["local"]), np.int64)]),
-    )
+    registers = pa.array(["import", "export"]).take(pa.array(view.install_register[row].astype(np.int64)))
+    return pa.array(points, pa.string()), registers
 
 
 def _meters(view: MasterView, shard: int, local: NDArray[np.uint32]) -> pa.Array:
@@ -303,35 +339,12 @@ def _meters(view: MasterView, shard: int, local: NDArray[np.uint32]) -> pa.Array
     return quarantine.meter_texts(named)
 
 
-_BOOKS: dict[tuple[Path, int], RegisterBook] = {}
-
-
-def open_book(home: Path, batches: int) -> RegisterBook:
-    """Return the register book as it was after `batches` intakes, kept in this process."""
-    key = (home, batches)
-    book = _BOOKS.get(key)
-    if book is None:
-        state = read_state(home / "journal")
-        segments = [each for each in state.segments if int(each.name[:8]) <= batches]
-        book = RegisterBook(home / "registers", segments)
-        _BOOKS.clear()
-        _BOOKS[key] = book
-    return book
-
-
-def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake, reports: Path) -> None:
-    """Add the intake graph to a Beam pipeline; what it came to is written to `reports`."""
-    decoded = (
+def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake) -> None:
+    """Add the intake graph to a Beam pipeline; every element leaves a `Report`."""
+    _ = (
         pipeline
         | "HandoverFiles" >> Elements(groups)
-        | "DecodeAndFilter"
-        >> beam.ParDo(DecodeAndFilter(intake))
-        .with_output_types(tuple[int, Packed])
-        .with_outputs("report", main="reads")
+        | "DecodeAndFilter" >> beam.ParDo(DecodeAndFilter(intake)).with_output_types(tuple[int, str])
+        | "ByShards" >> beam.GroupByKey()
+        | "RegisterBook" >> beam.ParDo(ElectReads(intake))
     )
-    scattered = (
-        decoded.reads
-        | "ByShard" >> beam.GroupByKey()
-        | "RegisterBook" >> beam.ParDo(ScatterReads(intake)).with_output_types(tuple[int, Any])
-    )
-    (decoded.report, scattered) | "Reports" >> beam.Flatten() | CollectReports(reports, intake.spill)

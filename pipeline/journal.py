@@ -20,14 +20,14 @@ from typing import Any
 
 from koma.errors import HomeError
 
+JOURNAL = "journal.jsonl"
 NEVER = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One durable piece of a shard's registers: the reads that one intake brought."""
+    """One durable file of registers: reads that one intake brought, and the stamps of which they changed anything."""
 
-    shard: int
     name: str  # file below registers/
     stamps: tuple[tuple[int, int], ...]  # (stamp, latest arrival in ms among its reads)
 
@@ -74,9 +74,7 @@ class State:
         match record["kind"]:
             case "intake":
                 self.batches = record["batch"]
-                self.segments += [
-                    Segment(s["shard"], s["name"], tuple((a, b) for a, b in s["stamps"])) for s in record["segments"]
-                ]
+                self.segments += segments_of(record)
                 if record["held"] is not None:
                     self.held = record["held"]
                 self.held_judged = record["master"]
@@ -102,12 +100,17 @@ class State:
                 )
 
 
+def segments_of(intake: dict[str, Any]) -> list[Segment]:
+    """Return the segments of an `intake` record."""
+    return [Segment(each["name"], tuple((stamp, ms) for stamp, ms in each["stamps"])) for each in intake["segments"]]
+
+
 class Journal:
     """The journal file of a home, opened by its sole writer."""
 
     def __init__(self, folder: Path) -> None:
         """Read `folder`/journal.jsonl, cutting off a torn last line."""
-        self._path = folder / "journal.jsonl"
+        self._path = folder / JOURNAL
         self.state = State()
         data = self._path.read_bytes() if self._path.exists() else b""
         whole = data[: data.rfind(b"\n") + 1]
@@ -136,7 +139,7 @@ class Journal:
 
 def read_state(folder: Path) -> State:
     """Return the state of a home without opening its journal for writing."""
-    path = folder / "journal.jsonl"
+    path = folder / JOURNAL
     state = State()
     if path.exists():
         data = path.read_bytes()

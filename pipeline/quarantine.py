@@ -90,13 +90,16 @@ def of_conflicts(
     received_ms: NDArray[np.int64],
     value: NDArray[np.uint32],
     counting: NDArray[np.int64],
+    *,
+    source: str = "",
+    place: NDArray[np.int64] | None = None,
 ) -> pa.Table:
-    """Return reads that lost against an earlier one of another value. `registers`: import or export, as text."""
+    """Return reads that lost against another value. `registers`: import or export, as text."""
     exports = np.asarray(registers.to_pylist(), dtype=object) == "export"
     return _table(
         len(value),
-        source=pa.array([""]).take(pa.array(np.zeros(len(value), np.int64))),
-        place=np.full(len(value), -1, np.int64),
+        source=pa.array([source]).take(pa.array(np.zeros(len(value), np.int64))),
+        place=np.full(len(value), -1, np.int64) if place is None else place,
         code=pa.array(["conflict"]).take(pa.array(np.zeros(len(value), np.int64))),
         detail=pa.array(
             ["another register is known for this stamp; decide which is true, then supersede or correct the master"]

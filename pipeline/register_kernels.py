@@ -14,49 +14,34 @@ CONFLICT = 2
 
 
 @kernel
-def sort_by_stamp(
-    stamp: NDArray[np.int32], first_stamp: int, place: NDArray[np.int64], order: NDArray[np.uint32]
-) -> None:
-    """Fill `order` with row numbers by stamp; `place[s - first_stamp]` holds the stamp's first position."""
-    for i in range(len(stamp)):
-        to = place[stamp[i] - first_stamp]
-        place[stamp[i] - first_stamp] = to + 1
-        order[to] = i
-
-
-@kernel
-def count_stamps(stamp: NDArray[np.int32], first_stamp: int, counts: NDArray[np.int64]) -> None:
-    """Count rows by stamp."""
-    for i in range(len(stamp)):
-        counts[stamp[i] - first_stamp] += 1
-
-
-@kernel
 def elect(
-    rows: NDArray[np.uint32],
     local: NDArray[np.uint32],
     value: NDArray[np.uint32],
     later_ms: NDArray[np.uint32],
     first_ms: int,
     best_value: NDArray[np.uint32],
     best_arrival: NDArray[np.int64],
-) -> None:
+) -> tuple[int, int]:
     """Let the earliest arrival win in each column cell; at equal times the smaller value. Order-free.
 
-    Arrivals are ms after `first_ms`. No `rows` at all means every read.
+    Arrivals are ms after `first_ms`. Returns how many reads found their cell empty, and the latest arrival.
     """
-    for j in range(len(rows) if len(rows) > 0 else len(local)):
-        i = np.int64(rows[j]) if len(rows) > 0 else j
+    fresh, latest = 0, -ABSENT_MS
+    for i in range(len(local)):
         k = local[i]
         arrival = first_ms + np.int64(later_ms[i])
-        if arrival < best_arrival[k] or (arrival == best_arrival[k] and value[i] < best_value[k]):
-            best_arrival[k] = arrival
-            best_value[k] = value[i]
+        held = best_arrival[k]
+        if arrival <= held:
+            fresh += held == ABSENT_MS
+            if arrival < held or value[i] < best_value[k]:
+                best_arrival[k] = arrival
+                best_value[k] = value[i]
+        latest = max(latest, arrival)
+    return fresh, latest
 
 
 @kernel
 def classify(
-    rows: NDArray[np.uint32],
     local: NDArray[np.uint32],
     value: NDArray[np.uint32],
     best_value: NDArray[np.uint32],
@@ -64,14 +49,12 @@ def classify(
     base_arrival: NDArray[np.int64],
     seen: NDArray[np.uint8],
     verdict: NDArray[np.uint8],
-    counts: NDArray[np.int64],
 ) -> None:
-    """Say of each read whether it is accepted, a duplicate of the elected value or in conflict with it; count them.
+    """Say of each read whether it is accepted, a duplicate of the elected value or in conflict with it.
 
-    `seen` (zeros, one a column cell) is used to accept one read a cell only. No `rows` at all means every read.
+    `seen` (zeros, one a column cell) is used to accept one read a cell only.
     """
-    for j in range(len(rows) if len(rows) > 0 else len(local)):
-        i = np.int64(rows[j]) if len(rows) > 0 else j
+    for i in range(len(local)):
         k = local[i]
         if value[i] != best_value[k]:
             verdict[i] = CONFLICT
@@ -80,65 +63,34 @@ def classify(
         else:
             verdict[i] = ACCEPTED
             seen[k] = 1
-        counts[verdict[i]] += 1
 
 
 @kernel
-def measure_changes(
+def latest_change(
     best_value: NDArray[np.uint32],
     best_arrival: NDArray[np.int64],
     base_value: NDArray[np.uint32],
     base_arrival: NDArray[np.int64],
-) -> tuple[int, int, int]:
-    """Count the column cells that the election changed; return also their earliest and latest arrival."""
-    count, first, last = 0, ABSENT_MS, -ABSENT_MS
+) -> int:
+    """Return the latest arrival in the column cells that the election changed; -`ABSENT_MS` where it changed none."""
+    last = -ABSENT_MS
     for k in range(len(best_value)):
         if best_arrival[k] != base_arrival[k] or best_value[k] != base_value[k]:
-            count += 1
-            first = min(first, best_arrival[k])
             last = max(last, best_arrival[k])
-    return count, first, last
+    return last
 
 
 @kernel
-def take_changes(
+def mark_displaced(
     best_value: NDArray[np.uint32],
-    best_arrival: NDArray[np.int64],
     base_value: NDArray[np.uint32],
     base_arrival: NDArray[np.int64],
-    first_ms: int,
-    out_local: NDArray[np.uint32],
-    out_value: NDArray[np.uint32],
-    out_later: NDArray[np.uint32],
     displaced: NDArray[np.uint8],
-) -> None:
-    """Copy the changed column cells out, ascending, arrivals as ms after `first_ms`.
-
-    `displaced` is 1 where another value stood before.
-    """
-    to = 0
+) -> int:
+    """Mark the column cells in which another value stood before; count them."""
+    count = 0
     for k in range(len(best_value)):
-        if best_arrival[k] != base_arrival[k] or best_value[k] != base_value[k]:
-            out_local[to] = k
-            out_value[to] = best_value[k]
-            out_later[to] = best_arrival[k] - first_ms
-            displaced[to] = base_arrival[k] != ABSENT_MS and best_value[k] != base_value[k]
-            to += 1
-
-
-@kernel
-def spread(
-    local: NDArray[np.uint32],
-    value: NDArray[np.uint32],
-    later: NDArray[np.uint32],
-    first_ms: int,
-    best_value: NDArray[np.uint32],
-    best_arrival: NDArray[np.int64],
-) -> None:
-    """Lay a segment's reads over a dense column by the same election; arrivals are ms after `first_ms`."""
-    for i in range(len(local)):
-        k = local[i]
-        arrival = first_ms + np.int64(later[i])
-        if arrival < best_arrival[k] or (arrival == best_arrival[k] and value[i] < best_value[k]):
-            best_arrival[k] = arrival
-            best_value[k] = value[i]
+        lost = base_arrival[k] != ABSENT_MS and best_value[k] != base_value[k]
+        displaced[k] = lost
+        count += lost
+    return count

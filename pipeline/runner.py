@@ -2,10 +2,14 @@
 """How a graph is run: on threads of this process, or on worker processes as a cluster would."""
 
 import ctypes
+import gc
 import logging
+import os
 import pickle
 import shutil
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,8 +34,9 @@ class _Options(PipelineOptions):  # type: ignore[misc]  # Beam has no types
         return views[cls]
 
 
-def new_pipeline(mode: str, workers: int) -> beam.Pipeline:
-    """Return an empty graph that runs on `workers` threads or processes of this machine.
+@contextmanager
+def new_pipeline(mode: str, workers: int) -> Iterator[beam.Pipeline]:
+    """Give an empty graph, to be filled; it runs on `workers` threads or processes of this machine on leaving.
 
     Threads suffice on one machine: the kernels let go of the interpreter's lock. Beam advises against workers in memory
     because Python code would not run side by side; ours hardly runs.
@@ -40,7 +45,28 @@ def new_pipeline(mode: str, workers: int) -> beam.Pipeline:
     _keep_memory()
     running = "multi_processing" if mode == PROCESSES else "in_memory"
     options = _Options([f"--direct_num_workers={workers}", f"--direct_running_mode={running}"])
-    return beam.Pipeline(runner=FnApiRunner(), options=options)
+    with _collector_at_rest(), beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+        yield pipeline
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep the cycle collector from walking all of Beam's objects, holding both threads, in the middle of a run."""
+    _set_imports_aside()
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+@cache
+def _set_imports_aside() -> None:
+    """Tell the collector once that what has been imported stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @cache
@@ -107,9 +133,18 @@ class Elements(beam.PTransform):  # type: ignore[misc]  # Beam has no types
         return pipeline | "All" >> elements | "Spread" >> beam.GroupByKey()
 
 
-def read_reports(target: Path) -> list[Any]:
-    """Return what `CollectReports` stored; nothing if there was nothing to report."""
-    if not target.exists():
-        return []
-    reports: list[Any] = pickle.loads(target.read_bytes())  # noqa: S301  written by this run
-    return reports
+def leave_report(folder: Path, name: str, facts: Any) -> None:
+    """Leave the small facts of one element where the driver of the run finds them; a second attempt replaces them.
+
+    Through the graph they would take a stage of their own, and a stage costs as much as a million reads.
+    """
+    attempt = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
+    attempt.write_bytes(pickle.dumps(facts, protocol=5))
+    attempt.rename(folder / name)
+
+
+def read_reports(folder: Path) -> list[Any]:
+    """Return what `leave_report` left, in the order of the names."""
+    if folder.is_file():
+        return list(pickle.loads(folder.read_bytes()))  # noqa: S301
+    return [pickle.loads(path.read_bytes()) for path in sorted(folder.iterdir())]  # noqa: S301  written by this run

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from koma.errors import MasterError
 from koma.limits import POINT_ID_DIGITS, RETAILERS_MAX, SHARD_INSTALLATIONS, SHARD_LOCAL_BITS
+from koma.slots import MS_PER_SLOT
 from pipeline.master.changes import changes_of
 from pipeline.master.judge import Judgement
 from pipeline.master.ledger import Dated, Ledger
@@ -270,7 +271,21 @@ def _install_arrays(ledger: Ledger, dated: Dated, layout: Layout) -> Arrays:
     lookup = build_table(k0, k1, register[now], install, first_stamps(start[now]), last_stamps(end[now]))
     for name in ("table", "chain_register", "chain_lo", "chain_hi", "chain_install"):
         arrays[name] = getattr(lookup, name)
-    return arrays
+    return arrays | _given(arrays, now, install)
+
+
+def _given(arrays: Arrays, now: NDArray[np.int64], install: NDArray[np.uint32]) -> Arrays:
+    """Registers given on slot boundaries, by stamp; `now` are the rows known today."""
+    stamps, installs, values = [], [], []
+    for at, value in (("install_from_ms", "install_first"), ("install_to_ms", "install_last")):
+        at_ms, register = arrays[at][now], arrays[value][now]
+        some = np.flatnonzero((register >= 0) & (at_ms % MS_PER_SLOT == 0))
+        stamps.append((at_ms[some] // MS_PER_SLOT).astype(np.int32))
+        installs.append(install[some])
+        values.append(register[some].astype(np.uint32))
+    stamp, where, given = (np.concatenate(each) for each in (stamps, installs, values))
+    order = np.lexsort((where, stamp))
+    return {"given_stamp": stamp[order], "given_install": where[order], "given_value": given[order]}
 
 
 def _power_of_ten(power: NDArray[Any]) -> NDArray[np.int64]:

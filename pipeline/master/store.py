@@ -36,7 +36,7 @@ from pipeline.master.view import MasterView
 VERSIONS_KEPT = 8
 """Older versions are taken away, unless an interrupted issue needs them; the log stays."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 _WORDS = ("version", "retailers", "bgs")
 _NUMBER = re.compile(r"[.v]*([0-9]{8})(?:\.jsonl)?")
 _TYPES: dict[str, str] = {
@@ -49,6 +49,7 @@ _TYPES: dict[str, str] = {
     "install_modulus": "i8", "install_factor": "i8", "install_first": "i8", "install_last": "i8",
     "install_register": "u1", "install_rec_from": "i8", "install_rec_to": "i8",
     "table": "u8", "chain_register": "u1", "chain_lo": "i4", "chain_hi": "i4", "chain_install": "u4",
+    "given_stamp": "i4", "given_install": "u4", "given_value": "u4",
     "changed_position": "u4", "changed_from_slot": "i4", "changed_to_slot": "i4", "changed_rec_ms": "i8",
     "changed_version": "u4",
 }  # fmt: skip

@@ -47,7 +47,7 @@ class MasterView:
     """One immutable version of the master, its arrays mapped from files.
 
     P points, K shards, A attribute rows, S supply rows, R installation rows, C slots of the lookup table,
-    L chain rows, D changes.
+    L chain rows, G given registers, D changes.
     """
 
     version: int
@@ -147,6 +147,13 @@ class MasterView:
     """(L,) last stamp of the installation, included; `OPEN_SLOT` = open."""
     chain_install: NDArray[np.uint32]
     """(L,) `shard << SHARD_LOCAL_BITS | local`."""
+
+    given_stamp: NDArray[np.int32]
+    """(G,) ascending: slot boundaries at which an installation begins or ends and the master gives its register."""
+    given_install: NDArray[np.uint32]
+    """(G,) `shard << SHARD_LOCAL_BITS | local`, ascending for one stamp. Current knowledge only."""
+    given_value: NDArray[np.uint32]
+    """(G,) the register; no read of this installation and stamp overrules it."""
 
     changed_position: NDArray[np.uint32]
     """(D,) the points that imports after the first one changed; grows at the end with every version."""

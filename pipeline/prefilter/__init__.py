@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """前処理: what an MDMS sorts out before anything is computed. Rules on rows, then the meter's installation."""
 
-from pipeline.prefilter.route import Routed, route
+from pipeline.prefilter.route import Found, Routed, route
 from pipeline.prefilter.rules import RULES, Bounds, Rule, judge
 
-__all__ = ["RULES", "Bounds", "Routed", "Rule", "judge", "route"]
+__all__ = ["RULES", "Bounds", "Found", "Routed", "Rule", "judge", "route"]

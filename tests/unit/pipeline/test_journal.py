@@ -14,7 +14,7 @@ INTAKE: dict[str, Any] = {
     "batch": 1,
     "master": 1,
     "files": [{"name": "a.arrow", "inode": 1, "size": 2, "day": "20261007"}],
-    "segments": [{"shard": 0, "name": "00000001-00000.col", "stamps": [[10, 500], [11, 600]]}],
+    "segments": [{"name": "00000001-000000.col", "stamps": [[10, 500], [11, 600]]}],
     "held": ["00000001-000000.col"],
     "clock_ms": 700,
     "first_slot": 10,
@@ -54,7 +54,7 @@ def test_state_follows_from_the_lines(tmp_path: Path) -> None:
     state = read_state(tmp_path)
 
     assert state.batches == 1
-    assert state.segments == [Segment(0, "00000001-00000.col", ((10, 500), (11, 600)))]
+    assert state.segments == [Segment("00000001-000000.col", ((10, 500), (11, 600)))]
     assert state.held == ["00000001-000000.col"]
     assert state.supersessions == [Supersession(0, 3, 10, 5, 7)]
     assert (state.first_slot, state.clock_ms) == (10, 700)

@@ -10,7 +10,8 @@ from pipeline.home import Home
 from pipeline.master import open_master
 from pipeline.prefilter import RULES, Bounds, judge, route
 from pipeline.prefilter.arrivals import arrivals_of
-from pipeline.prefilter.route import ShardReads, cut
+from pipeline.prefilter.cut import cut
+from pipeline.register_files import RegisterFile
 from tests.homes import HOUR_MS, MINUTE_MS, NO_DATA, SLOT_MS, Read, at, batch_of, new_home, point
 
 STAMP = at("2026-10-06T12:00")
@@ -84,13 +85,6 @@ def known(root: Path) -> Home:
     return new_home(root, points=[{"point_id": point(n)} for n in range(6)], meters=meters)
 
 
-def stamps(part: ShardReads) -> Sequence[int]:
-    """Stamp of each read: reads of one stamp do not repeat it."""
-    one = part.one_stamp
-    found: list[int] = part.columns["stamp"].tolist() if one is None else [one] * len(part.columns["local"])
-    return found
-
-
 def routed(home: Home, reads: Sequence[Read]) -> tuple[list[tuple[int, bool, int, int]], int, int]:
     """(point, counted, stamp, value) of every read that found its installation, reads in all, reads held."""
     view = open_master(home.root)
@@ -98,10 +92,14 @@ def routed(home: Home, reads: Sequence[Read]) -> tuple[list[tuple[int, bool, int
     found = route(batch, judge(batch, BOUNDS), view)
     points = {int(view.install_local[row]): p for p in range(view.n_points) for row in
               range(int(view.install_of[p]), int(view.install_of[p + 1]))}  # fmt: skip
+    columns = cut(found.found, found.shared, view.n_shards, 0)
+    file = RegisterFile(columns) if columns else None
     parts = [
-        (points[int(local)], part.counted, int(stamp), int(value))
-        for part in cut([found], view.n_shards, 0)
-        for local, stamp, value in zip(part.columns["local"], stamps(part), part.columns["value"], strict=True)
+        (points[int(local)], part.counted, stamp, int(value))
+        for shard in range(view.n_shards)
+        for stamp in (file.stamps(shard) if file else ())
+        for part in (file.reads(*file.sections(stamp, shard)) if file else ())
+        for local, value in zip(part.local, part.value, strict=True)
     ]
     return sorted(parts), found.reads, found.held
 

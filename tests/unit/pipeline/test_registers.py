@@ -3,6 +3,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +11,42 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.columns import write_columns
 from pipeline.journal import Segment
-from pipeline.register_kernels import ABSENT_MS, ACCEPTED, CONFLICT, DUPLICATE
-from pipeline.registers import Boundaries, Reads, RegisterBook, Scattered, scatter
+from pipeline.prefilter import Found
+from pipeline.prefilter.cut import cut
+from pipeline.register_files import RegisterFile
+from pipeline.register_kernels import ABSENT_MS
+from pipeline.registers import Lost, RegisterBook, let_in
 
 INSTALLS = 4
+SHARDS = 3
+SHARD = 1
 Reading = tuple[int, int, int, int]  # installation, stamp, value, arrival
-Given = tuple[int, int, int]  # stamp, installation, the master's register
 
 readings = st.tuples(st.integers(0, INSTALLS - 1), st.integers(50, 53), st.integers(0, 3), st.integers(0, 4))
 
 
-def columns(reads: Sequence[Reading]) -> Reads:
-    """Columns of reads, arrivals counted from 0."""
+def found(reads: Sequence[Reading], *, counted: bool = True, shard: int = SHARD) -> Found:
+    """Reads as the pre-filter finds them."""
 
     def column(k: int, kind: type[np.generic]) -> Any:
         return np.array([read[k] for read in reads], kind)
 
-    return Reads(column(0, np.uint32), column(2, np.uint32), column(3, np.uint32), 0, column(1, np.int32))
+    install = (column(0, np.uint32) | np.uint32(shard << 20)).astype(np.uint32)
+    row = np.arange(len(reads), dtype=np.uint32)
+    return Found(install, row, column(1, np.int32), column(2, np.uint32), column(3, np.int64), 0, counted)
 
 
-def boundaries(given: Sequence[Given]) -> Boundaries:
-    columns = [
-        np.array([each[k] for each in sorted(given)], kind) for k, kind in enumerate((np.int64, np.uint32, np.int64))
-    ]
-    return Boundaries(*columns)
+@dataclass
+class Outcome:
+    """What one intake came to."""
+
+    accepted: int
+    duplicate: int
+    conflict: int
+    lost: list[Reading]
+    stamps: tuple[tuple[int, int], ...]
 
 
 class Shelf:
@@ -47,12 +59,26 @@ class Shelf:
     def book(self) -> RegisterBook:
         return RegisterBook(self.folder, self.segments)
 
-    def take(self, reads: Sequence[Reading], installs: int = INSTALLS, given: Sequence[Given] = ()) -> Scattered:
-        name = f"{len(self.segments) + 1:08d}-00000.col"
-        result = scatter(self.book(), 0, installs, [columns(reads)], boundaries(given), self.folder / name)
-        if result.stamps:
-            self.segments.append(Segment(0, name, result.stamps))
-        return result
+    def elect(self, name: str, columns: dict[str, Any], installs: int) -> Outcome:
+        write_columns(self.folder / name, columns)
+        file, book = RegisterFile.open(self.folder / name), self.book()
+        counts, lost, stamps = np.zeros(3, np.int64), list[Reading](), []
+        for stamp in file.stamps(SHARD):
+            base = book.column(SHARD, stamp, installs).resized(installs)
+            elected = let_in(base, list(file.reads(*file.sections(stamp, SHARD))))
+            counts += elected.counts
+            lost += [read for each in elected.lost for read in readings_of(each, stamp)]
+            if elected.changed_ms != -ABSENT_MS:
+                stamps.append((stamp, elected.changed_ms))
+            book.remember(SHARD, stamp, [name], elected.column)
+        return Outcome(*counts.tolist(), sorted(lost), tuple(stamps))
+
+    def take(self, reads: Sequence[Reading], installs: int = INSTALLS) -> Outcome:
+        name = f"{len(self.segments) + 1:08d}-000000.col"
+        outcome = self.elect(name, cut([found(reads)], [], SHARDS, -1000), installs)
+        if outcome.stamps:
+            self.segments.append(Segment(name, outcome.stamps))
+        return outcome
 
     def cells(self) -> dict[tuple[int, int], tuple[int, int]]:
         """Value and arrival of what is known, read back from the files by a book with nothing in memory."""
@@ -60,15 +86,20 @@ class Shelf:
         fresh.mkdir(exist_ok=True)
         for segment in self.segments:
             (fresh / segment.name).write_bytes((self.folder / segment.name).read_bytes())
-        found: dict[tuple[int, int], tuple[int, int]] = {}
+        known: dict[tuple[int, int], tuple[int, int]] = {}
         for book in (self.book(), RegisterBook(fresh, self.segments)):
             for stamp in range(49, 55):
-                column = book.column(0, stamp, INSTALLS)
+                column = book.column(SHARD, stamp, INSTALLS)
                 for local in range(INSTALLS):
                     if column.arrival[local] != ABSENT_MS:
-                        known = (int(column.value[local]), int(column.arrival[local]))
-                        assert found.setdefault((local, stamp), known) == known
-        return found
+                        cell = (int(column.value[local]), int(column.arrival[local]))
+                        assert known.setdefault((local, stamp), cell) == cell
+        return known
+
+
+def readings_of(lost: Lost, stamp: int) -> list[Reading]:
+    columns = (lost.local, lost.value, lost.arrival)
+    return [(k, stamp, value, at) for k, value, at in zip(*(each.tolist() for each in columns), strict=True)]
 
 
 def elected(reads: Sequence[Reading]) -> dict[tuple[int, int], tuple[int, int]]:
@@ -93,24 +124,60 @@ def test_the_book_is_a_function_of_the_set_of_reads(reads: list[Reading], chance
 
 
 @given(st.lists(readings, min_size=1, max_size=30), st.randoms(use_true_random=False))
-def test_verdicts_and_segment_do_not_depend_on_the_order(reads: list[Reading], chance: object) -> None:
+def test_verdicts_do_not_depend_on_the_order(reads: list[Reading], chance: object) -> None:
     shuffled = list(reads)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
-    found = []
+    outcomes = []
     for each in (reads, shuffled):
         with tempfile.TemporaryDirectory() as folder:
-            result = Shelf(Path(folder)).take(each)
-            bytes_ = (Path(folder) / "00000001-00000.col").read_bytes()
-        verdicts = np.bincount(result.verdicts[0], minlength=3).tolist()
-        lost = sorted(
-            read for read, verdict in zip(each, result.verdicts[0].tolist(), strict=True) if verdict == CONFLICT
-        )
-        found.append((verdicts, lost, result.stamps, bytes_))
+            outcomes.append(Shelf(Path(folder)).take(each))
     best = elected(reads)
 
-    assert found[0] == found[1]
-    assert found[0][0][ACCEPTED] == len(best)
-    assert found[0][0][CONFLICT] == sum(best[local, stamp][0] != value for local, stamp, value, _ in reads)
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0].accepted == len(best)
+    assert outcomes[0].conflict == sum(best[local, stamp][0] != value for local, stamp, value, _ in reads)
+    assert outcomes[0].accepted + outcomes[0].duplicate + outcomes[0].conflict == len(reads)
+
+
+@given(st.lists(st.tuples(readings, st.booleans(), st.integers(0, SHARDS - 1)), min_size=1, max_size=40))
+def test_cutting_loses_no_read_and_finds_each_under_its_stamp_and_shard(
+    reads: list[tuple[Reading, bool, int]],
+) -> None:
+    pieces = [found([read], counted=counted, shard=shard) for read, counted, shard in reads]
+    columns = cut(
+        [each for each in pieces if each.counted], [each for each in pieces if not each.counted], SHARDS, -1000
+    )
+    file = RegisterFile(columns)
+    back = [
+        ((int(k), stamp, int(value), int(at)), part.counted, shard)
+        for shard in range(SHARDS)
+        for stamp in file.stamps(shard)
+        for part in file.reads(*file.sections(stamp, shard))
+        for k, value, at in zip(part.local, part.value, part.arrivals(np.arange(len(part))), strict=True)
+    ]
+
+    assert sorted(back) == sorted(reads)
+
+
+def test_stamps_years_apart_are_cut_all_the_same() -> None:
+    reads = [(0, 50, 7, 100), (1, 900_000, 8, 100), (2, 50, 9, 5_000_000_000)]
+
+    file = RegisterFile(cut([found(reads)], [], SHARDS, -1000))
+
+    assert file.stamps(SHARD) == [50, 900_000]
+    (part,) = file.reads(*file.sections(50, SHARD))
+    assert part.local.tolist() == [0, 2]
+    assert part.arrivals(np.arange(2)).tolist() == [100, 5_000_000_000]
+
+
+def test_nothing_is_cut_into_nothing() -> None:
+    assert cut([], [], SHARDS, 0) == {}
+
+
+def test_arrivals_are_not_before_the_floor() -> None:
+    (part,) = RegisterFile(cut([found([(0, 50, 7, 100)])], [], SHARDS, 250)).reads(0, 1)
+
+    assert part.arrivals(np.arange(1)).tolist() == [250]
 
 
 def test_the_same_value_again_is_a_duplicate_and_another_one_later_a_conflict(tmp_path: Path) -> None:
@@ -119,8 +186,8 @@ def test_the_same_value_again_is_a_duplicate_and_another_one_later_a_conflict(tm
     first = shelf.take([(0, 50, 7, 100), (0, 50, 7, 200), (0, 50, 8, 150)])
     second = shelf.take([(0, 50, 7, 300), (0, 50, 9, 300), (1, 50, 1, 300)])
 
-    assert first.verdicts[0].tolist() == [ACCEPTED, DUPLICATE, CONFLICT]
-    assert second.verdicts[0].tolist() == [DUPLICATE, CONFLICT, ACCEPTED]
+    assert first == Outcome(1, 1, 1, [(0, 50, 8, 150)], ((50, 100),))
+    assert second == Outcome(1, 1, 1, [(0, 50, 9, 300)], ((50, 300),))
     assert shelf.cells() == {(0, 50): (7, 100), (1, 50): (1, 300)}
 
 
@@ -128,35 +195,29 @@ def test_a_read_that_arrived_earlier_displaces_the_one_that_was_taken_in_first(t
     shelf = Shelf(tmp_path)
     shelf.take([(2, 51, 7, 200)])
 
-    result = shelf.take([(2, 51, 5, 100)])
-
-    assert result.verdicts[0].tolist() == [ACCEPTED]
-    displaced = {name: column.tolist() for name, column in result.displaced.items()}
-    assert displaced == {"stamp": [51], "local": [2], "value": [7], "arrival": [200]}
+    assert shelf.take([(2, 51, 5, 100)]) == Outcome(1, 0, 0, [(2, 51, 7, 200)], ((51, 100),))
     assert shelf.cells() == {(2, 51): (5, 100)}
 
 
 def test_of_two_reads_at_the_same_time_the_smaller_counts(tmp_path: Path) -> None:
-    result = Shelf(tmp_path).take([(0, 50, 9, 100), (0, 50, 8, 100)])
+    outcome = Shelf(tmp_path).take([(0, 50, 9, 100), (0, 50, 8, 100)])
 
-    assert result.verdicts[0].tolist() == [CONFLICT, ACCEPTED]
-
-
-def test_a_read_that_differs_from_the_master_s_register_is_a_conflict_even_if_it_came_first(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
-
-    result = shelf.take([(0, 50, 9, 100), (0, 50, 8, 200), (1, 50, 9, 100)], given=[(50, 0, 8)])
-
-    assert result.verdicts[0].tolist() == [CONFLICT, ACCEPTED, ACCEPTED]
-    assert shelf.cells() == {(0, 50): (8, 200), (1, 50): (9, 100)}
+    assert (outcome.accepted, outcome.lost) == (1, [(0, 50, 9, 100)])
 
 
-def test_a_batch_that_changes_nothing_writes_nothing(tmp_path: Path) -> None:
+def test_a_batch_that_changes_nothing_changes_no_stamp(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     shelf.take([(0, 50, 7, 100)])
 
     assert shelf.take([(0, 50, 7, 100)]).stamps == ()
-    assert len(list(tmp_path.glob("*.col"))) == 1
+
+
+def test_a_read_that_another_installation_shares_is_counted_once(tmp_path: Path) -> None:
+    reads = [found([(0, 50, 7, 100)])], [found([(1, 50, 7, 100)], counted=False)]
+
+    outcome = Shelf(tmp_path).elect("00000001-000000.col", cut(*reads, SHARDS, 0), INSTALLS)
+
+    assert (outcome.accepted, outcome.duplicate, outcome.stamps) == (1, 0, ((50, 100),))
 
 
 def test_an_installation_that_came_later_finds_its_place(tmp_path: Path) -> None:
@@ -170,8 +231,8 @@ def test_an_installation_that_came_later_finds_its_place(tmp_path: Path) -> None
 
 def test_a_run_that_was_given_up_leaves_no_trace_in_memory(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    given_up = columns([(0, 50, 7, 100), (1, 50, 1, 100)])
-    scatter(shelf.book(), 0, INSTALLS, [given_up], boundaries([]), tmp_path / "00000001-00000.col")
+    given_up = cut([found([(0, 50, 7, 100), (1, 50, 1, 100)])], [], SHARDS, -1000)
+    shelf.elect("00000001-000000.col", given_up, INSTALLS)
 
     shelf.take([(1, 50, 2, 100)])
 

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A register file: the reads that one element of an intake brought, in sections of one stamp and shard each.
+
+It holds reads as they came, duplicates too: which of them counts is elected when a column is formed, whatever the order
+of the files. `pipeline.prefilter.cut` makes its columns.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.columns import Columns, read_columns
+
+_SHARD_BITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Reads of one installation and stamp or of many installations and one stamp; columns of equal length.
+
+    Attributes:
+        local: installation within its shard.
+        value: register.
+        later_ms: arrival, counted from `first_ms`; 32 or 64 bits.
+        first_ms: ms UTC.
+        counted: False where the reads were counted at another installation, which shares them.
+    """
+
+    local: NDArray[np.uint32]
+    value: NDArray[np.uint32]
+    later_ms: NDArray[Any]
+    first_ms: int
+    counted: bool = True
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self.local)
+
+    def arrivals(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the arrivals of some of them, ms UTC."""
+        return self.first_ms + self.later_ms[rows].astype(np.int64)
+
+
+class RegisterFile:
+    """The sections of a register file; its columns stay where they lie."""
+
+    def __init__(self, columns: Columns) -> None:
+        """Index the sections."""
+        self._columns = columns
+        self._first_ms = int(columns["first_ms"][0])
+        self._key = _key(columns["stamp"].astype(np.int64), columns["shard"])
+
+    @classmethod
+    def open(cls, path: Path) -> "RegisterFile":
+        """Map a file.
+
+        Raises:
+            HomeError: it is no register file, or cut short.
+
+        """
+        return cls(read_columns(path)[0])
+
+    def sections(self, stamp: int, shard: int) -> tuple[int, int]:
+        """Return the first and last number of the sections of a stamp and shard."""
+        key = int(_key(np.int64(stamp), np.int64(shard)))
+        first, last = np.searchsorted(self._key, [key, key + 1])
+        return int(first), int(last)
+
+    def stamps(self, shard: int) -> list[int]:
+        """Return the stamps at which the file holds reads of a shard, ascending."""
+        columns = self._columns
+        return sorted(set(columns["stamp"][columns["shard"] == shard].tolist()))
+
+    def reads(self, first: int, last: int) -> Iterator[Reads]:
+        """Yield the reads of some sections."""
+        columns = self._columns
+        for number in range(first, last):
+            span = slice(int(columns["offset"][number]), int(columns["offset"][number + 1]))
+            yield Reads(
+                columns["local"][span],
+                columns["value"][span],
+                columns["later_ms"][span],
+                self._first_ms,
+                bool(columns["counted"][number]),
+            )
+
+
+def _key(stamp: Any, shard: Any) -> Any:
+    return (stamp << _SHARD_BITS) + shard
