@@ -6,13 +6,18 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from koma.errors import HomeError
 from pipeline.columns import replace_file
+
+_T = TypeVar("_T")
 
 HOME_VERSION = 1
 FOLDERS = (
@@ -144,14 +149,25 @@ def publish(source: Path, target: Path, place: Callable[[str], Path] = Path) -> 
     The contents must be durable already (`sync_filesystem`). Running it again after a crash finishes the work. One sync
     of the filesystem makes all the names durable; one for each folder would cost more than the files.
     """
-    made: set[Path] = set()
     with os.scandir(source) as entries:
         names = sorted(each.name for each in entries)
+    folders: defaultdict[Path, list[tuple[str, str]]] = defaultdict(list)
     for name in names:
-        to = target / place(name)
-        if to.parent not in made:
-            to.parent.mkdir(parents=True, exist_ok=True)
-            made.add(to.parent)
-        os.rename(f"{source}/{name}", to)  # noqa: PTH104  thousands of files: no Path more than needed
+        to = place(name)
+        folders[to.parent].append((name, to.name))
+
+    def move(folder: tuple[Path, list[tuple[str, str]]]) -> None:
+        into = target / folder[0]
+        into.mkdir(parents=True, exist_ok=True)
+        for name, to in folder[1]:
+            os.rename(f"{source}/{name}", f"{into}/{to}")  # noqa: PTH104  thousands of files: no Path more than needed
+
+    in_parallel(move, folders.items())
     if names:
         sync_filesystem(target)
+
+
+def in_parallel(work: Callable[[_T], object], items: Iterable[_T]) -> None:
+    """Do small things of the filesystem, which wait more than they compute, two at a time; raises the first error."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        deque(pool.map(work, items), maxlen=0)

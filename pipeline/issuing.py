@@ -11,7 +11,7 @@ from pathlib import Path
 from koma.settings import Settings
 from koma.slots import format_jst, slot_date, slot_start_ms
 from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, placed, sort_key
-from pipeline.home import Home, publish, sync_filesystem
+from pipeline.home import Home, in_parallel, publish, sync_filesystem
 from pipeline.instants import FIRST_ISSUES
 from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
 from pipeline.journal import Journal, State
@@ -139,9 +139,14 @@ def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotRep
             lines[closed.retailer_code, _day(closed.slot)].append(_closed_line(closed))
     manifests = what.work / "manifests"
     manifests.mkdir()
-    for (retailer, day), new in lines.items():
+
+    def write_manifest(retailer_day: tuple[str, str]) -> None:
+        retailer, day = retailer_day
         old = _kept(home.deliveries / retailer / day / MANIFEST, what.from_ms)
-        (manifests / f"{retailer}-{day}").write_bytes(old + b"".join(line for _, line in sorted(new)))
+        new = b"".join(line for _, line in sorted(lines[retailer_day]))
+        (manifests / f"{retailer}-{day}").write_bytes(old + new)
+
+    in_parallel(write_manifest, lines)
     _write_ledger(home, what, slots, files)
     sync_filesystem(what.work)
     publish(what.work / "deliveries", home.deliveries, placed)
