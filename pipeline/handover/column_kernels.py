@@ -24,6 +24,12 @@ _DELETES: Final = np.uint64(0x7F7F7F7F7F7F7F7F)
 _ALL: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 _BLANK: Final = np.uint64(0x20)
 _BYTE: Final = np.uint64(0xFF)
+_MARKS: Final = np.uint64(0x2121212121212121)
+_WORD_BITS: Final = np.uint64(64)
+_WORD_BYTES: Final = np.uint64(8)
+_FAR: Final = 2**62
+_NO_DATA: Final = np.uint32(NO_DATA)
+_REGISTER_MAX: Final = np.uint32(REGISTER_MAX)
 
 
 @kernel
@@ -112,6 +118,53 @@ def pack_ids(
 
 
 @kernel
+def id_lengths(offsets: NDArray[np.int32]) -> tuple[int, int]:
+    """Find the shortest and the longest of Arrow strings."""
+    shortest, longest = _FAR, -_FAR
+    for row in range(offsets.size - 1):
+        length = wide(offsets, row + 1) - wide(offsets, row)
+        shortest = min(shortest, length)
+        longest = max(longest, length)
+    return shortest, longest
+
+
+@kernel
+def pack_marks(offsets: NDArray[np.int32], words: NDArray[np.uint64], keys: NDArray[np.uint64]) -> bool:
+    """Pack Arrow strings of 1 to 16 bytes into `keys`; tell whether all of them are plainly meter ids.
+
+    Plainly: printable ASCII without any blank. `words` are the data's eight bytes from each byte on, so behind each
+    start in `offsets` there have to be 16 bytes. Returns False where an id has to be looked at by itself.
+    """
+    odd = np.uint64(0)
+    for row in range(keys.shape[0]):
+        start = np.uint64(wide(offsets, row))
+        bits = np.uint64(8) * (np.uint64(wide(offsets, row + 1)) - start)
+        low_bits, high_bits = min(bits, _WORD_BITS), max(bits, _WORD_BITS) - _WORD_BITS
+        # a shift by all 64 bits is none at all
+        low_rest = _ALL << low_bits if low_bits < _WORD_BITS else np.uint64(0)
+        high_rest = _ALL << high_bits if high_bits < _WORD_BITS else np.uint64(0)
+        low = words[start] & ~low_rest
+        high = words[start + _WORD_BYTES] & ~high_rest
+        keys[row, 0] = low
+        keys[row, 1] = high
+        # a byte below 0x21 borrows its high bit, one above 0x7E carries into it
+        low |= _MARKS & low_rest
+        high |= _MARKS & high_rest
+        odd |= low | (low + _ONES) | (low - _MARKS) | high | (high + _ONES) | (high - _MARKS)
+    return bool(odd & _HIGH == np.uint64(0))
+
+
+@kernel
+def extent(values: NDArray[np.int64]) -> tuple[int, int]:
+    """Find the least and the greatest of at least one value."""
+    least = greatest = values[0]
+    for row in range(values.size):
+        least = min(least, values[row])
+        greatest = max(greatest, values[row])
+    return least, greatest
+
+
+@kernel
 def take_ids(
     index: NDArray[np.int64],
     valid: NDArray[np.uint8],
@@ -185,6 +238,17 @@ def judge_times(
             reason = invalid
         if reason != NO_REASON and verdict[row] == NO_REASON:
             verdict[row] = reason
+
+
+@kernel
+def count_registers(values: NDArray[np.uint32]) -> tuple[int, int]:
+    """Count the no-data values of a register column, and what no register can show."""
+    no_data, odd = np.uint32(0), np.uint32(0)
+    for row in range(values.size):
+        none = values[row] == _NO_DATA
+        no_data += np.uint32(none)
+        odd += np.uint32((values[row] > _REGISTER_MAX) & (not none))
+    return np.int64(no_data), np.int64(odd)  # type: ignore[return-value]
 
 
 @kernel

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arrow IPC files and Parquet files, cut into chunks of rows.
 
-An uncompressed Arrow file is mapped, never copied: opening it costs microseconds, so each chunk opens it anew. What has
-to be unpacked as a whole (a Parquet row group, a compressed record batch) and is larger than a chunk is kept until its
-last row was decoded.
+The plain batches of an Arrow file are read straight from where planning found their columns. Other uncompressed ones
+are mapped, never copied: opening costs microseconds, so each chunk opens its file anew. What has to be unpacked as a
+whole (a Parquet row group, a compressed record batch) and is larger than a chunk is kept until its last row was
+decoded.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
@@ -26,8 +28,11 @@ from pipeline.handover.columns import (
     damaged,
     decode_columns,
 )
+from pipeline.handover.straight import decode_straight, lay_out
 
 _KEPT_MAX: Final = 2
+_LONG_WAY: Final = 3
+"""Numbers of a layout that say how to decode in any case; behind them, a plain record batch says where it stands."""
 
 
 def plan_arrow(path: Path, rows_max: int) -> list[Chunk]:
@@ -41,11 +46,14 @@ def plan_arrow(path: Path, rows_max: int) -> list[Chunk]:
             reader = pa.ipc.open_file(mapped)
             ignored = check_names(reader.schema.names, path.name)
             check_types(reader.schema, path.name)
-            sizes, packed = _batch_rows(reader, mapped)
+            stat = path.stat()
+            sizes, packed, layouts = _batch_rows(reader, mapped, rows_max)
     except UNREADABLE as error:
         hint = "Hand it over again as an Arrow IPC file (not a stream), whole"
         raise HandoverError(f"{path.name}: not a readable Arrow file: {error}", hint=hint) from error
-    return _cut(path, sizes, rows_max, ignored, packed=packed)
+    stamp = stat.st_size, stat.st_mtime_ns
+    whole = {first: (*stamp, *layout) for first, layout in layouts.items()}
+    return _cut(path, sizes, rows_max, ignored, packed=packed, whole=whole)
 
 
 def decode_arrow(chunk: Chunk) -> Decoded:
@@ -61,6 +69,11 @@ def decode_arrow(chunk: Chunk) -> Decoded:
             batches = [reader.get_batch(chunk.part + index) for index in range(chunk.layout[1])]
             return pa.Table.from_batches(batches, reader.schema)
 
+    if len(chunk.layout) > _LONG_WAY:
+        size, modified_ns, *layout = chunk.layout[_LONG_WAY:]
+        decoded = decode_straight(chunk, (size, modified_ns), tuple(layout))
+        if decoded is not None:
+            return decoded
     return _decode(chunk, load)
 
 
@@ -112,11 +125,19 @@ _parts: OrderedDict[tuple[str, int, int, int], _Part] = OrderedDict()
 _parts_lock = threading.Lock()
 
 
-def _cut(path: Path, sizes: list[int], rows_max: int, ignored: tuple[str, ...], *, packed: bool = True) -> list[Chunk]:
+def _cut(
+    path: Path,
+    sizes: list[int],
+    rows_max: int,
+    ignored: tuple[str, ...],
+    *,
+    packed: bool = True,
+    whole: Mapping[int, tuple[int, ...]] = MappingProxyType({}),
+) -> list[Chunk]:
     """Cut parts of these sizes into chunks: small parts go together, large ones apart.
 
     Layout: row of the first part to start at, number of parts, and whether the part is worth keeping for its other
-    chunks.
+    chunks; then that of `whole` where a chunk is one part, whole.
     """
     chunks: list[Chunk] = []
     first, start = 0, 0
@@ -127,7 +148,7 @@ def _cut(path: Path, sizes: list[int], rows_max: int, ignored: tuple[str, ...], 
             parts += 1
         keep = int(packed and rows > rows_max)
         for offset in range(0, rows, rows_max):
-            layout = (offset, parts, keep)
+            layout = (offset, parts, keep, *(whole.get(first, ()) if parts == 1 and rows <= rows_max else ()))
             length = min(rows_max, rows - offset)
             chunks.append(Chunk(str(path), path.name, start + offset, length, first, layout, ignored))
         first += parts
@@ -135,24 +156,33 @@ def _cut(path: Path, sizes: list[int], rows_max: int, ignored: tuple[str, ...], 
     return chunks
 
 
-def _batch_rows(reader: pa.RecordBatchFileReader, mapped: pa.MemoryMappedFile) -> tuple[list[int], bool]:
-    """Rows of each record batch, and whether batches have to be unpacked."""
+def _batch_rows(
+    reader: pa.RecordBatchFileReader, mapped: pa.MemoryMappedFile, rows_max: int
+) -> tuple[list[int], bool, dict[int, tuple[int, ...]]]:
+    """Rows of each record batch, whether batches have to be unpacked, and where the plain ones stand in the file."""
     count = reader.num_record_batches
     if count == 0:
-        return [], False
+        return [], False, {}
     mapped.seek(0)
     whole = mapped.read_buffer(mapped.size())
     held = [buffer for column in reader.get_batch(0).columns for buffer in column.buffers() if buffer is not None]
     if all(whole.address <= buffer.address <= whole.address + whole.size for buffer in held):
-        return [reader.get_batch(index).num_rows for index in range(count)], False
+        sizes, layouts = [], {}
+        for index in range(count):
+            batch = reader.get_batch(index)
+            sizes.append(batch.num_rows)
+            layout = lay_out(batch, whole.address, whole.size) if batch.num_rows <= rows_max else ()
+            if layout:
+                layouts[index] = layout
+        return sizes, False, layouts
     # one small column tells how long a batch is
     options = pa.ipc.IpcReadOptions(included_fields=[reader.schema.get_field_index(RECEIVED_AT)])
     narrow = pa.ipc.open_file(mapped, options=options)
-    return [narrow.get_batch(index).num_rows for index in range(count)], True
+    return [narrow.get_batch(index).num_rows for index in range(count)], True, {}
 
 
 def _decode(chunk: Chunk, load: Callable[[], pa.Table]) -> Decoded:
-    offset, _, keep = chunk.layout
+    offset, _, keep = chunk.layout[:_LONG_WAY]
     try:
         table = _shared(chunk, load) if keep else load()
         rows = table.slice(offset, chunk.length)

@@ -13,18 +13,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from koma.errors import HandoverError
-from koma.limits import NO_READ
 from pipeline.handover import reasons
 from pipeline.handover.batch import Decoded, ReadBatch, Rejected, empty_batch
 from pipeline.handover.column_kernels import (
     SOUND,
     count_no_data,
+    extent,
     fill_registers,
     judge_registers,
     judge_times,
     pack_ids,
     take_ids,
 )
+from pipeline.handover.plain import frozen, no_reads, pack_plain, places
 from pipeline.telegram.time_kernels import FIRST_MS, JST_MS, LAST_MS
 
 METER_ID: Final = "meter_id"
@@ -103,7 +104,7 @@ def decode_columns(batch: pa.RecordBatch, source: str, first_row: int, ignored: 
         exports = _registers(columns[EXPORT], verdict, reasons.EXPORT_RANGE)
     except UNREADABLE as error:
         raise damaged(source, f"rows from {first_row} on: {error}") from error
-    place = np.arange(first_row, first_row + rows, dtype=np.int64)
+    place = places(first_row, rows)
     rejected: tuple[Rejected, ...] = ()
     if verdict.any():
         rejected = _reject(columns, verdict, source, first_row)
@@ -113,6 +114,13 @@ def decode_columns(batch: pa.RecordBatch, source: str, first_row: int, ignored: 
     read_batch = ReadBatch(source, keys, read_at, received, imports, exports, place)
     no_data = count_no_data(read_batch.import_register, read_batch.export_register)
     return Decoded(read_batch, rejected, {}, no_data, ignored)
+
+
+def time_bounds(per_second: int) -> tuple[int, int]:
+    """First and last time that can be, in units of which `per_second` make a second."""
+    int64 = np.iinfo(np.int64)
+    first, last = FIRST_MS // 1000 * per_second, (LAST_MS // 1000 + 1) * per_second - 1
+    return max(first, int64.min), min(last, int64.max)
 
 
 def damaged(source: str, what: str) -> HandoverError:
@@ -156,22 +164,13 @@ def _column(batch: pa.RecordBatch, name: str) -> pa.Array | None:
     return column
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Read-only and aligned, so that kernels see one type."""
-    array = np.require(array, requirements=("A", "C"))
-    if array.flags.writeable:
-        array = array.view()
-        array.flags.writeable = False
-    return array
-
-
 def _values(column: pa.Array, buffer: int, dtype: np.dtype[Any], extra: int = 0) -> NDArray[Any]:
     """Rows of a fixed-width buffer of an Arrow array, where they lie."""
     held = column.buffers()[buffer]
     rows = len(column) + extra
     if held is None:
-        return _frozen(np.zeros(rows, dtype))
-    return _frozen(np.frombuffer(held, dtype, rows, column.offset * dtype.itemsize))
+        return frozen(np.zeros(rows, dtype))
+    return frozen(np.frombuffer(held, dtype, rows, column.offset * dtype.itemsize))
 
 
 def _bits(column: pa.Array) -> tuple[NDArray[np.uint8], int]:
@@ -179,7 +178,7 @@ def _bits(column: pa.Array) -> tuple[NDArray[np.uint8], int]:
     held = column.buffers()[0]
     if column.null_count == 0 or held is None:
         return _NO_BITS, 0
-    return _frozen(np.frombuffer(held, np.uint8)), column.offset
+    return frozen(np.frombuffer(held, np.uint8)), column.offset
 
 
 def _ids(column: pa.Array | None, verdict: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -190,15 +189,16 @@ def _ids(column: pa.Array | None, verdict: NDArray[np.uint8]) -> NDArray[np.uint
         indices = column.indices
         judged = np.zeros(len(column.dictionary), np.uint8)
         dictionary = _ids(column.dictionary, judged)
-        index = _frozen(_integers(indices).astype(np.int64))
+        index = frozen(_integers(indices).astype(np.int64))
         _sound(take_ids(index, *_bits(indices), dictionary, judged, keys, verdict))
     else:
         column = _plain_text(column)
         wide = pa.types.is_large_string(column.type) or pa.types.is_large_binary(column.type)
         offsets = _values(column, 1, np.dtype(np.int64 if wide else np.int32), extra=1)
         held = column.buffers()[2]
-        data = _frozen(np.frombuffer(held, np.uint8) if held is not None else np.empty(0, np.uint8))
-        _sound(pack_ids(offsets, data, *_bits(column), keys, verdict))
+        data = frozen(np.frombuffer(held, np.uint8) if held is not None else np.empty(0, np.uint8))
+        plain = pack_plain(offsets, data, keys) if column.null_count == 0 else 0
+        _sound(pack_ids(offsets[plain:], data, *_bits(column), keys[plain:], verdict[plain:]))
     return keys
 
 
@@ -226,13 +226,13 @@ def _integers(column: pa.Array) -> NDArray[Any]:
 def _registers(column: pa.Array | None, verdict: NDArray[np.uint8], reason: int) -> NDArray[np.uint32]:
     rows = len(verdict)
     if column is None or column.null_count == rows:
-        return np.full(rows, NO_READ, np.uint32)
+        return no_reads(rows)
     values = _integers(column)
     if values.dtype == np.uint32 and column.null_count == 0:
         judge_registers(values, reason, verdict)
         return values
     out = np.empty(rows, np.uint32)
-    wide = values if values.dtype in (np.uint32, np.int64) else _frozen(values.astype(np.int64))
+    wide = values if values.dtype in (np.uint32, np.int64) else frozen(values.astype(np.int64))
     fill_registers(wide, *_bits(column), reason, out, verdict)
     return out
 
@@ -246,10 +246,10 @@ def _times(
         return np.zeros(len(verdict), np.int64)
     values = _values(column, 1, np.dtype(np.int64))
     per_second = _PER_SECOND[column.type.unit]
-    first, last = FIRST_MS // 1000 * per_second, (LAST_MS // 1000 + 1) * per_second - 1
-    int64 = np.iinfo(np.int64)
-    bounds = max(first, int64.min), min(last, int64.max)
-    judge_times(values, *_bits(column), *bounds, null, invalid, verdict)
+    bounds = time_bounds(per_second)
+    least, greatest = extent(values)
+    if column.null_count or least < bounds[0] or greatest > bounds[1]:
+        judge_times(values, *_bits(column), *bounds, null, invalid, verdict)
     if per_second < 1000:
         values = values * (1000 // per_second)
     elif per_second > 1000:
