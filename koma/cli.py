@@ -6,6 +6,7 @@ loaded only when its command is called, so that `koma --help` answers at once. E
 """
 
 import ast
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,15 @@ EXIT_INTERRUPTED = 130
 SHUT_TO_OTHERS = 0o027
 """File mode bits that no command grants: what a home holds is customers' energy; group members may read, nobody else.
 A stricter umask of the caller stays as it is."""
+
+_OPERATORS = {
+    errno.EACCES: "Look at its owner and rights: run as the user the home belongs to, or as a member of its group",
+    errno.EPERM: "Look at its owner and rights: run as the user the home belongs to, or as a member of its group",
+    errno.EROFS: "Set KOMA_HOME to a folder that can be written",
+    errno.ENOSPC: "Make room on the disk, then try again",
+    errno.EDQUOT: "Make room on the disk, then try again",
+}
+"""Failures of the system that an operator can mend, and how; all others keep their trace."""
 
 _HEAD = """\
 Usage: koma COMMAND [ARGS]...
@@ -115,5 +125,10 @@ def _run(command: EntryPoint, arguments: list[str]) -> None:
         loaded.main(args=arguments, prog_name=f"koma {command.name}")
     except KomaError as error:
         fail(error, as_json="--json" in arguments)
+    except OSError as error:
+        if error.errno not in _OPERATORS:
+            raise
+        known = KomaError(f"{error.filename or 'a file'}: {error.strerror}", hint=_OPERATORS[error.errno])
+        fail(known, as_json="--json" in arguments)
     except KeyboardInterrupt:
         raise SystemExit(EXIT_INTERRUPTED) from None

@@ -74,9 +74,9 @@ def example(line: str, width: int) -> str:
     whole = f"Example: {' '.join(line.split())}"
     if len(whole) <= width:
         return whole
-    lines, current = ["Example:"], " "
+    lines, current = [], "Example:"
     for unit in _units(line):
-        if current.strip() and len(current) + len(unit) + 3 > width:
+        if len(current) + len(unit) + 3 > width and current.strip() not in {"", "Example:"}:
             lines.append(f"{current} \\")
             current = "   "
         current += f" {unit}"

@@ -206,7 +206,11 @@ def _read_file(file: Path) -> dict[str, str]:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise SettingError(
+            f"{file} cannot be read: {error.strerror}", hint="Look at its rights, or remove it"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"{file} cannot be read: {error}"
         raise SettingError(message, hint="It holds lines such as watch_delay_s = 60") from error
     known = [each.name for each in setting_fields()]

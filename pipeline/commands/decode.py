@@ -4,6 +4,7 @@
 Example: echo 1081000102880105FF017201E70400000278 | koma decode --hex
 """
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,7 @@ app = typer.Typer(help=__doc__, add_completion=False)
 
 _EXAMPLE = "Example: echo 1081000102880105FF017201E70400000278 | koma decode --hex"
 _RAW_CHARS = 60
+_TIME = re.compile(r"^(\d{4}-\d\d-\d\d)T([0-9:.]+)(?:Z|\+09:00)$")
 
 
 @app.command(epilog=_EXAMPLE)
@@ -103,6 +105,7 @@ def _decode_file(path: Path, rows: int, *, for_people: bool) -> bool:
     error: HandoverError | None = None
     ignored: tuple[str, ...] = ()
     try:
+        _refuse_absent(path)
         chunks = plan_chunks(path, BATCH_READS_MAX)
         with progress(f"decoding {path.name}", len(chunks)) as advance:
             for chunk in chunks:
@@ -124,6 +127,12 @@ def _decode_file(path: Path, rows: int, *, for_people: bool) -> bool:
     else:
         emit(summary)
     return error is None
+
+
+def _refuse_absent(path: Path) -> None:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise HandoverError(f"{path} {what}", hint="Name hand-over files, such as landing/reads.csv.gz")
 
 
 def _count(decoded: "Decoded", counts: Counter[str], filtered: Counter[str]) -> None:
@@ -188,11 +197,12 @@ def _show_file(
     error: HandoverError | None,
 ) -> None:
     if error is not None:
-        note(f"{summary['file']}: {error}")
+        note(f"koma: {error.code}: {error}")
     names: tuple[str, ...] = ("place", "meter_id", "read_at", "import_register", "export_register", "received_at")
     if first:
-        lines = [["" if each[name] is None else each[name] for name in names] for each in first]
-        table(f"{summary['file']}: first rows", ("place", "meter", "read_at", "import", "export", "received_at"), lines)
+        lines = [[_plain(each[name]) for name in names] for each in first]
+        columns = ("place", "meter", "read at, JST", "import", "export", "received at, UTC")
+        table(f"{summary['file']}: first rows", columns, lines)
     if refusals:
         lines = [
             [each["place"], each["code"], each["detail"], each["reads"], _cut(str(each["raw"]))] for each in refusals
@@ -206,6 +216,11 @@ def _show_file(
     ignored = summary["ignored_columns"]
     if isinstance(ignored, list) and ignored:
         note(f"{summary['file']}: columns left out: {', '.join(ignored)}")
+
+
+def _plain(value: object) -> object:
+    """Return a value as a narrow table shows it: times without the zone, which its head names, nothing for null."""
+    return "" if value is None else _TIME.sub(r"\1 \2", value) if isinstance(value, str) else value
 
 
 def _items(filtered: object) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from koma.settings import load_settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: koma pipeline run --once")
 
 CLOCKS = ("wall", "received", "manual")
+IMPORT = "koma master import DIR"
 CUT_OFF = "Nothing is lost: put right what it says (room on the disk, rights), then run again"
 
 
@@ -45,11 +46,13 @@ def run(
     """Take in registers and issue 30-minute energy; ends with one JSON line of counts."""
     try:
         if once == watch:
-            raise typer.BadParameter("one of --once and --watch is needed, for example: koma pipeline run --once")
+            raise typer.BadParameter("either --once or --watch is needed, for example: koma pipeline run --once")
         settings = load_settings(home=home)
         clock = clock or settings.clock or "received"
         if clock not in CLOCKS:
             raise typer.BadParameter(f"there is no clock {clock}: wall, received or manual")
+        if not (settings.home / "home.json").exists():
+            note(f"koma: {settings.home} is new: there is no master yet ({IMPORT}), and nothing in its landing/")
         from pipeline.home import open_home  # noqa: PLC0415  Beam and numba load only when the command runs
         from pipeline.manual import manual_clock  # noqa: PLC0415
         from pipeline.run import run_once  # noqa: PLC0415
@@ -68,6 +71,8 @@ def run(
         with progress("taking in and issuing", None):
             finished = run_once(opened, settings, wall_ms=wall_ms, accept_clock=accept_clock)
         summary = finished.summary()
+        if finished.taken.counts.held:
+            note(f"koma: {finished.taken.counts.held:,} reads wait for a master that knows their meters: {IMPORT}")
         for waiting in finished.taken.waiting:
             note(f"koma: {waiting['file']} row {waiting['row']} stays in landing: {waiting['detail']}")
         if not json and sys.stderr.isatty():

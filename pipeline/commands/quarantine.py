@@ -47,15 +47,15 @@ def list_rows(
             (
                 entry.id,
                 entry.row["code"],
-                f"{entry.row['source']}:{entry.row['place']}" if entry.row["source"] else entry.row["point_id"] or "",
+                f"{entry.row['source']} {entry.row['place']}" if entry.row["source"] else entry.row["point_id"] or "",
                 entry.row["meter_id"] or "",
-                str(entry.row["read_at"] or ""),
+                "" if entry.row["read_at"] is None else f"{entry.row['read_at']:%Y-%m-%d %H:%M:%S}",
                 entry.row["detail"],
             )
             for entry in rows
         ]
         if shown:
-            table("Quarantine", ("id", "reason", "where", "meter", "stamp", "what to do"), shown)
+            table("Quarantine", ("id", "reason", "file and place", "meter", "read at, JST", "what to do"), shown)
         else:
             note("no read waits in quarantine")
         masters = sorted((opened.path("quarantine") / "master").glob("[0-9]*.jsonl"))
@@ -94,6 +94,8 @@ def replay(
             return
         target, done, unfit = replay_rows(opened, ids or [], by=by, why=why)
         emit({"file": None if target is None else str(target), "replayed": done, "not_replayable": unfit})
+        if not json and not done and not unfit:
+            note("no read waits in quarantine")
         if unfit and not json:
             note(f"{len(unfit)} rows cannot be replayed: correct them at their source, or decide with --supersede")
     except KomaError as error:

@@ -101,5 +101,7 @@ def _run(options: Options, out: Path, *, as_json: bool) -> None:
 def _show(out: Path, summary: Summary) -> None:
     rows = [(name.replace("_", " "), value) for name, value in summary.as_dict().items() if isinstance(value, int)]
     table("Simulated head-end", ("what", "number"), rows)
-    note(f"Files in {out}. Next: koma master import {out / 'master'}; cp {out / 'landing'}/* $KOMA_HOME/landing/;")
-    note("koma pipeline run --once")
+    note(f"Files in {out}. Next:")
+    note(f"  koma master import {out / 'master'}")
+    note(f'  cp {out / "landing"}/* "${{KOMA_HOME:-var/koma}}"/landing/')
+    note("  koma pipeline run --once")

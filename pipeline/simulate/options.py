@@ -127,7 +127,7 @@ class Options:
                 raise SettingError(f"--{name.replace('_', '-')} is {share}", hint="use a share from 0 to 1")
         if self.start_ms % MS_PER_SLOT:
             raise SettingError(f"--start is {format_jst(self.start_ms)}", hint="use the start of a half-hour slot")
-        choices = {"format": (self.formats, FORMATS), "area": (self.areas, AREA_CODES)}
+        choices = {"format": (self.formats, FORMATS), "areas": (self.areas, AREA_CODES)}
         choices |= {"truth": ((self.truth,), ("cells", "totals", "none"))}
         choices |= {"master-format": ((self.master_format,), ("csv", "parquet"))}
         for name, (chosen, allowed) in choices.items():

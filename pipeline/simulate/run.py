@@ -87,11 +87,15 @@ def simulate(options: Options, out: Path, advance: Advance = lambda _: None) -> 
         advance: called with the number of steps done, `steps(options)` in all.
 
     Raises:
-        SettingError: `out` is in use.
+        SettingError: `out` is in use or cannot be made.
     """
-    if out.exists() and any(out.iterdir()):
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        in_use = any(out.iterdir())
+    except OSError as error:
+        raise SettingError(f"{out} cannot be made: {error.strerror}", hint="name a new folder") from error
+    if in_use:
         raise SettingError(f"{out} is not empty", hint="name a new folder, so that nothing old is mistaken for the new")
-    out.mkdir(parents=True, exist_ok=True)
     counts: Counter[str] = Counter()
     landing = Landing(options, out / "landing")
     with MasterWriter(options, out / "master") as master, Truth(options, out / "truth.parquet") as truth:

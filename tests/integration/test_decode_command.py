@@ -213,16 +213,32 @@ def test_a_file_that_cannot_be_read_fails_and_the_others_are_shown(tmp_path: Pat
     assert second["rows"] == 1
 
 
+@pytest.mark.parametrize(("name", "what"), [("gone.csv", "is not there"), ("folder", "is a folder")])
+def test_what_is_no_file_is_named_as_such(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "folder").mkdir()
+    done = run(str(tmp_path / name))
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["message"] == f"{tmp_path / name} {what}"
+
+
 def test_files_or_frames_but_not_both_and_not_neither(tmp_path: Path) -> None:
     assert run().returncode == 2
     assert run("--hex", str(tmp_path / "reads.csv")).returncode == 2
     assert run("--rows", "-1", str(tmp_path / "reads.csv")).returncode == 2
 
 
-def test_help_shows_an_example() -> None:
+def test_the_example_in_the_help_works_as_printed() -> None:
     done = run("--help")
     assert done.returncode == 0
-    assert b"koma decode --hex" in b" ".join(done.stdout.split())
+    (example,) = [line for line in done.stdout.decode().splitlines() if line.startswith("Example: ")]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    shown = subprocess.run(
+        ["/bin/sh", "-c", example.removeprefix("Example: ")],
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(shown.stdout)["properties"][0]["watt"] == 632
 
 
 def on_terminal(*arguments: str, given: bytes = b"") -> str:
@@ -253,7 +269,7 @@ def test_people_get_tables_on_a_terminal_unless_they_ask_for_json(tmp_path: Path
     path = tmp_path / "reads.csv"
     write_csv(path, batch_of([Read("M1", MS, 234174, None), Read("M2", MS, 100_000_000, None)]))
     seen = on_terminal(str(path))
-    for word in ("234,174", "2026-08-22T17:00:00+09:00", "register_range", "rejected_reads"):
+    for word in ("234,174", "2026-08-22 17:00:00", "register_range", "rejected_reads"):
         assert word in seen
     assert "{" not in seen
     seen = on_terminal("--hex", given=f"{GOLDEN}\n{GOLDEN[:-2]}\n".encode())

@@ -16,6 +16,8 @@ HEAVY = {"apache_beam", "fastapi", "holidays", "numba", "numpy", "pyarrow", "ric
 APP = '''# SPDX-License-Identifier: Apache-2.0
 """Stand in for a command."""
 
+import errno
+
 import typer
 
 from koma.errors import HomeError
@@ -32,6 +34,10 @@ def run(json: bool = typer.Option(False, "--json"), what: str = "fail") -> None:
         raise KeyboardInterrupt
     if what == "bug":
         raise ZeroDivisionError
+    if what == "shut":
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/koma/home.json")
+    if what == "gone":
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/srv/koma/gone")
     typer.echo("done")
 '''
 
@@ -162,3 +168,12 @@ def test_a_variable_that_is_no_setting_is_named(
     monkeypatch.setenv("KOMA_COFFEE", "strong")
     run("try", "--what", "work")
     assert capsys.readouterr().err == "koma: KOMA_COFFEE is no setting and changes nothing\n"
+
+
+@pytest.mark.usefixtures("command")
+def test_a_file_that_is_shut_to_the_user_is_named_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("try", "--what", "shut") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("koma: koma.failed: /srv/koma/home.json: Permission denied\n  Look at its owner and rights")
+    with pytest.raises(FileNotFoundError):
+        cli.main(["try", "--what", "gone"])

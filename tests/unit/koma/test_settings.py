@@ -75,6 +75,12 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes) -> 
         load_settings({}, tmp_path)
 
 
+def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "koma.toml").mkdir()
+    with pytest.raises(SettingError, match=r"koma\.toml cannot be read: Is a directory\. Look at its rights"):
+        load_settings({}, tmp_path)
+
+
 def test_every_setting_says_what_it_is_for() -> None:
     for each in setting_fields():
         assert len(each.metadata["help"]) > 20, each.name

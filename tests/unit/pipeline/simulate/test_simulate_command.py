@@ -80,3 +80,10 @@ def test_a_folder_in_use_is_refused_in_json_too(tmp_path: Path, capsys: pytest.C
     (tmp_path / "old").touch()
     assert status(str(tmp_path), "--json") == 1
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "setting.invalid"
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_named(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert status(str(tmp_path / name), "--points", "10") == 1
+    assert f"{tmp_path / name} cannot be made" in capsys.readouterr().err
