@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koma.slots import MS_PER_SLOT
-from pipeline.master.lookup_kernels import chained_rows, fill_table, find, hash_key, link_chains
+from pipeline.master.lookup_kernels import chained_rows, fill_table, find, first_row, hash_key, link_chains
 from pipeline.master.view import ALWAYS_MS, FIRST_SLOT, OPEN_MS, OPEN_SLOT
 
-__all__ = ["Lookup", "build_table", "find", "first_stamps", "hash_key", "last_stamps"]
+__all__ = ["Lookup", "build_table", "find", "first_row", "first_stamps", "hash_key", "last_stamps"]
 
 _CAPACITY_MIN = 2
 

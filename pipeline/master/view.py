@@ -132,7 +132,8 @@ class MasterView:
     """(R,) ms, exclusive."""
 
     table: NDArray[np.uint64]
-    """(C, 4) lookup of current knowledge by meter id: open addressing, linear probing, C a power of two, load <= 1/2.
+    """(C, 4) lookup of current knowledge by meter id: open addressing, linear probing from even rows (see
+    `lookup_kernels.first_row`), C a power of two, load <= 1/2.
 
     Columns k0, k1 (meter id, 16 NUL-padded ASCII bytes as two little-endian words; k0 = 0 marks a free slot),
     `import | export << 32` (each `shard << SHARD_LOCAL_BITS | local`, or `NO_INSTALL`), `lo | hi << 32` (int32 stamps,

@@ -4,22 +4,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.delivery.memory_kernels import prefetch
 from pipeline.jit import kernel
-from pipeline.master.lookup import hash_key
 
 NONE = 0xFFFFFFFF
 CHAINED = 0xFFFFFFFE
 NO_DATA = 0xFFFFFFFE
 MS_PER_SLOT = 1_800_000
 DAY_MS = 86_400_000
-LOCAL_BITS = 20
-
-_AHEAD = 16
-_ROW_WORDS = np.uint64(4)
-_ONE = np.uint64(1)
-_ZERO = np.uint64(0)
-_NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 IntColumn = NDArray[np.int64]
 Verdicts = NDArray[np.uint8]
@@ -46,6 +37,29 @@ def snap_to_grid(
 
 
 @kernel
+def snap_near(
+    read_at_ms: IntColumn, first_slot: int, tolerance_ms: int, verdict: Verdicts, code: int, stamp: NDArray[np.int32]
+) -> int:
+    """Do what `snap_to_grid` does for times less than 2^32 ms apart; `first_slot` is the earliest one's boundary.
+
+    Differences of 32 bits and no branch: eight times as many rows go through the processor at once.
+    """
+    slot_ms, half = np.uint32(MS_PER_SLOT), np.uint32(MS_PER_SLOT // 2)
+    start_ms = first_slot * MS_PER_SLOT - MS_PER_SLOT // 2
+    most, moved = np.uint32(tolerance_ms), np.uint32(0)
+    for i in range(len(read_at_ms)):
+        since = np.uint32(read_at_ms[i] - start_ms)
+        slots = since // slot_ms
+        rest = since - slots * slot_ms
+        distance = max(rest, half) - min(rest, half)
+        far = distance > most
+        stamp[i] = np.int32(0) if far else np.int32(first_slot) + np.int32(slots)
+        verdict[i] = np.uint8(code) if far & (verdict[i] == 0) else verdict[i]
+        moved += np.uint32((distance != 0) & (not far))
+    return np.int64(moved)
+
+
+@kernel
 def mark_later(read_at_ms: IntColumn, received_ms: IntColumn, slack_ms: int, verdict: Verdicts, code: int) -> None:
     """Mark rows stamped later than their arrival plus `slack_ms`."""
     for i in range(len(read_at_ms)):
@@ -59,29 +73,6 @@ def mark_older(read_at_ms: IntColumn, received_ms: IntColumn, age_ms: int, verdi
     for i in range(len(read_at_ms)):
         if verdict[i] == 0 and read_at_ms[i] < received_ms[i] - age_ms:
             verdict[i] = code
-
-
-@kernel
-def find_installs(table: NDArray[np.uint64], keys: NDArray[np.uint64], found: NDArray[np.uint64]) -> None:
-    """Fill `found` (n, 2) with the two last words of each key's table row; all ones and zero where there is none.
-
-    The table is far larger than any cache: each row is asked for some keys ahead, so that several are under way at
-    once. Until its turn comes, `found` holds where the key's probing starts.
-    """
-    last, rows = np.uint64(table.shape[0] - 1), keys.shape[0]
-    for i in range(rows + _AHEAD):
-        if i < rows:
-            start = hash_key(keys[i, 0], keys[i, 1]) & last
-            found[i, 0] = start
-            prefetch(table, start * _ROW_WORDS)
-        if i >= _AHEAD:
-            j = i - _AHEAD
-            at = found[j, 0]
-            while table[at, 0] != 0 and (table[at, 0] != keys[j, 0] or table[at, 1] != keys[j, 1]):
-                at = (at + _ONE) & last
-            known = table[at, 0] != 0
-            found[j, 0] = table[at, 2] if known else _NOWHERE
-            found[j, 1] = table[at, 3] if known else _ZERO  # a plain 0 would make both floats
 
 
 @kernel
@@ -142,45 +133,6 @@ def install_reads(
         else:
             further += count - before - 1
     return count, further, reads, held_reads
-
-
-@kernel
-def count_shards(install: NDArray[np.uint32], counts: NDArray[np.int64]) -> None:
-    """Add the reads of each shard to `counts`."""
-    for i in range(len(install)):
-        counts[install[i] >> LOCAL_BITS] += 1
-
-
-@kernel
-def cut_by_shard(
-    install: NDArray[np.uint32],
-    row: NDArray[np.uint32],
-    stamp: NDArray[np.int32],
-    value: NDArray[np.uint32],
-    received_ms: IntColumn,
-    first_ms: int,
-    place: NDArray[np.int64],
-    out_local: NDArray[np.uint32],
-    out_stamp: NDArray[np.int32],
-    out_value: NDArray[np.uint32],
-    out_later: NDArray[np.uint32],
-) -> None:
-    """Copy reads to their shard's part of the outputs; `place` holds each shard's next free position.
-
-    Arrivals become ms after `first_ms`, and none is before it: what is taken in late arrived just after the last
-    instant that was issued. No `out_stamp` at all leaves the stamps out.
-    """
-    mask = np.uint32((1 << LOCAL_BITS) - 1)
-    for i in range(len(install)):
-        shard = install[i] >> LOCAL_BITS
-        source = row[i]
-        to = place[shard]
-        place[shard] = to + 1
-        out_local[to] = install[i] & mask
-        out_value[to] = value[source]
-        out_later[to] = max(received_ms[source] - first_ms, np.int64(0))
-        if len(out_stamp) > 0:
-            out_stamp[to] = stamp[source]
 
 
 @kernel

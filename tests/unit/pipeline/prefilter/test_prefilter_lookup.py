@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.master.lookup import build_table, find
-from pipeline.prefilter.kernels import find_installs
+from pipeline.prefilter.install_kernels import find_installs
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.integers(0, 2**32 - 1))
@@ -31,7 +31,7 @@ def test_each_meter_gets_the_words_of_its_own_row_and_an_unknown_one_gets_none(
     lookup.table.flags.writeable = False
     found = np.empty((len(keys), 2), np.uint64)
 
-    find_installs(lookup.table, keys, found)
+    find_installs(lookup.table, keys, found, np.empty(len(keys), np.uint32))
 
     rows = [find(lookup.table, len(lookup.table) - 1, *key) for key in keys]
     nothing = (2**64 - 1, 0)
