@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.handover.batch import ReadBatch
+from pipeline.handover.column_kernels import extent
 from pipeline.prefilter.kernels import arrival_spans
 from pipeline.prefilter.route import Routed
 
@@ -27,11 +28,18 @@ def arrivals_of(batch: ReadBatch, routed: Routed) -> list[Arrivals]:
     """Return the days on which the reads of `batch` that found their installation arrived."""
     found: list[Arrivals] = []
     for piece in routed.found:
-        days = batch.received_ms // DAY_MS
-        first_day = int(days.min())
-        count = int(days.max()) - first_day + 1
+        first_day, last_day = (each // DAY_MS for each in extent(batch.received_ms))
+        if first_day == last_day:
+            times = batch.received_ms
+            if len(piece.row) < len(times):
+                times = times[piece.row]
+            at = int(times.argmin())
+            place = int(batch.place[piece.row[at]])
+            found.append(Arrivals(batch.source, first_day, int(times[at]), int(times.max()), place))
+            continue
+        count = last_day - first_day + 1
         if count > 4096:  # stamps far apart: only the rows' own days
-            days = days[piece.row]
+            days = batch.received_ms[piece.row] // DAY_MS
             for day in np.unique(days).tolist():
                 rows = piece.row[days == day]
                 times = batch.received_ms[rows]

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from koma.settings import Settings
 from pipeline.handover.batch import ReadBatch
-from pipeline.prefilter.kernels import mark_later, mark_older, snap_to_grid
+from pipeline.handover.column_kernels import extent
+from pipeline.prefilter.kernels import MS_PER_SLOT, mark_later, mark_older, snap_near, snap_to_grid
 
 FUTURE_SLACK_MS = 180_000
 DAY_MS = 86_400_000
+_NEAR_MS = 2**32 - 1 - MS_PER_SLOT
+"""How far apart times may lie for `snap_near`, which counts from up to a slot before the first of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,15 @@ class Rule:
 
 
 def _off_grid(batch: ReadBatch, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int) -> int:
-    return snap_to_grid(batch.read_at_ms, bounds.tolerance_ms, verdict, code, stamp)
+    times, tolerance_ms = batch.read_at_ms, bounds.tolerance_ms
+    if len(times) == 0:
+        return 0
+    first_ms, last_ms = extent(times)
+    first_slot = (first_ms + MS_PER_SLOT // 2) // MS_PER_SLOT
+    near = last_ms - first_ms <= _NEAR_MS and -(2**31) <= first_slot <= 2**31 - 2 - _NEAR_MS // MS_PER_SLOT - 1
+    if near and 0 <= tolerance_ms < 2**32:
+        return snap_near(times, first_slot, tolerance_ms, verdict, code, stamp)
+    return snap_to_grid(times, tolerance_ms, verdict, code, stamp)
 
 
 def _future(batch: ReadBatch, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int) -> int:
