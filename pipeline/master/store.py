@@ -13,11 +13,12 @@ Names that begin with a dot are unfinished, and so is what bears a higher number
 import fcntl
 import json
 import math
+import mmap
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -281,6 +282,11 @@ def _empty() -> MasterView:
 
 def _mapped(path: Path) -> NDArray[Any]:
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    base: object = array.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            # 2 MB at a time, from the disk and in the page tables: the look-up meets another page with every read
+            base.madvise(mmap.MADV_HUGEPAGE)
     plain: NDArray[Any] = array.view(np.ndarray)  # numba and numpy are quicker with the plain class
     return plain
 
