@@ -57,5 +57,3 @@ class ManifestEntry:
     issued_ms: int
     parquet_bytes: int
     """Size of the Parquet file beside the zip; not in the manifest line."""
-    parquet_sha256: str
-    """Digest of the Parquet file beside the zip; not in the manifest line."""

@@ -2,9 +2,11 @@
 """Writing one delivery file: the zip, and the Parquet beside it."""
 
 import hashlib
+import os
 import threading
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +29,10 @@ TEXT_BYTES: Final = 1024 * 1024
 
 
 _PREFIX: Final = "W41110"
+_STARTS_KEPT: Final = 64
+_REPLACE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_MODE: Final = 0o666
+"""What the umask leaves of it, as for any file."""
 
 
 class _Scratch(threading.local):
@@ -70,8 +76,8 @@ def write_delivery(
     day = stem[len(_PREFIX) : len(_PREFIX) + 8]
     start = f"{directory}/{file.retailer_code}-" if flat else f"{directory}/{file.retailer_code}/{day}/"
     if xml:
-        _put(Path(f"{start}{stem}.zip"), archive)
-    _put(Path(f"{start}{stem}.parquet"), memoryview(parquet))
+        _put(f"{start}{stem}.zip", memoryview(archive))
+    _put(f"{start}{stem}.parquet", parquet)
     return ManifestEntry(
         retailer_code=file.retailer_code,
         slot_id=file.slot_id,
@@ -84,7 +90,6 @@ def write_delivery(
         sha256=hashlib.sha256(archive).hexdigest() if xml else "",
         issued_ms=file.issued_ms,
         parquet_bytes=len(parquet),
-        parquet_sha256=hashlib.sha256(parquet).hexdigest(),
     )
 
 
@@ -173,14 +178,24 @@ def _refused(file: DeliveryFile, what: str, hint: str) -> DeliveryError:
 
 
 def _stem(file: DeliveryFile) -> str:
-    start = datetime.fromtimestamp(slot_start_ms(file.slot_id) // 1000, JST)
-    return f"{_PREFIX}{start:%Y%m%d%H%M}{file.revision:02d}{file.split:04d}"
+    return f"{_PREFIX}{_start(file.slot_id)}{file.revision:02d}{file.split:04d}"
 
 
-def _put(path: Path, content: bytes | memoryview) -> None:
+@lru_cache(maxsize=_STARTS_KEPT)
+def _start(slot_id: int) -> str:
+    """Give the start of a slot as names have it; the hundreds of files of a slot share it."""
+    return f"{datetime.fromtimestamp(slot_start_ms(slot_id) // 1000, JST):%Y%m%d%H%M}"
+
+
+def _put(path: str, content: memoryview) -> None:
     """Write a file with one call; its folder is made when it is missing, which is once a day and retailer."""
     try:
-        path.write_bytes(content)
+        file = os.open(path, _REPLACE, _MODE)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, _REPLACE, _MODE)
+    try:
+        while content:
+            content = content[os.write(file, content) :]
+    finally:
+        os.close(file)

@@ -8,7 +8,7 @@ from tests.unit.pipeline.delivery.rows import ISSUED_MS, SLOT
 
 def entry(*, slot_id: int = SLOT, revision: int = 0, split: int = 1, issued_ms: int = ISSUED_MS) -> ManifestEntry:
     name = "W41110202608221630000001.zip"
-    return ManifestEntry("12345", slot_id, revision, split, 3, 2, name, 900, "ab" * 32, issued_ms, 800, "cd" * 32)
+    return ManifestEntry("12345", slot_id, revision, split, 3, 2, name, 900, "ab" * 32, issued_ms, 800)
 
 
 def test_line_of_a_file() -> None:
