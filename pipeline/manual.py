@@ -12,7 +12,7 @@ from pathlib import Path
 from koma.clock import KeptClock
 from koma.errors import HomeError, InstantError
 from koma.settings import Settings
-from koma.slots import format_jst
+from koma.slots import MS_PER_DAY, format_jst
 from pipeline.columns import replace_file
 from pipeline.home import BusyError, Home
 from pipeline.journal import NEVER, read_state
@@ -22,6 +22,8 @@ from pipeline.run import Run, run_once
 WATCH = "pipeline run --watch --clock manual"
 """What a run that follows the manual clock calls itself in the home's lock."""
 POLL_S = 0.1
+STEP_DAYS_MAX = 1000
+"""A mistyped year would close slots for decades, and cannot be taken back."""
 
 
 def manual_clock(home: Home) -> KeptClock:
@@ -35,7 +37,7 @@ def set_clock(home: Home, settings: Settings, to_ms: int) -> Run | None:
     Returns the run that did it; None where a running `--watch` did.
 
     Raises:
-        InstantError: the clock, or what was issued, stands later already.
+        InstantError: the clock, or what was issued, stands later already, or very much earlier.
         HomeError: the home is held by a `--watch` that follows another clock.
 
     """
@@ -44,6 +46,12 @@ def set_clock(home: Home, settings: Settings, to_ms: int) -> Run | None:
         raise InstantError(
             f"this home has issued all until {format_jst(issued_ms)}, the clock cannot go back to {format_jst(to_ms)}",
             hint="Business time moves forward only",
+        )
+    stands_ms = max(manual_clock(home).stands_at() or NEVER, issued_ms)
+    if stands_ms != NEVER and to_ms - stands_ms > STEP_DAYS_MAX * MS_PER_DAY:
+        raise InstantError(
+            f"{format_jst(to_ms)} lies more than {STEP_DAYS_MAX} days after {format_jst(stands_ms)}",
+            hint="If it is no slip, go there in steps",
         )
     manual_clock(home).set(to_ms)
     while _reached(home) < to_ms:

@@ -113,6 +113,13 @@ def test_the_clock_does_not_go_back_behind_what_was_issued(home: Home) -> None:
     assert manual_clock(home).stands_at() is None
 
 
+def test_a_slip_of_the_year_is_refused(home: Home) -> None:
+    set_clock(home, settings_of(home), T)
+    with pytest.raises(InstantError, match="more than 1000 days after"):
+        set_clock(home, settings_of(home), at("2062-10-06T23:00"))
+    assert manual_clock(home).now_ms() == T
+
+
 def test_a_run_by_the_manual_clock_issues_until_where_it_stands(
     home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
