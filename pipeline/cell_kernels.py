@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.jit import inlined, kernel
+from pipeline.jit import kernel
 
 ABSENT_MS = 1 << 62
 ALWAYS_MS = -(1 << 62)
@@ -198,96 +198,6 @@ def cell_at(dated: Dated, p: int, slot: int, ends: Ends, instant_ms: int) -> tup
 
 
 @kernel
-def plain_cells(
-    dated: Dated,
-    p: int,
-    last: int,
-    slot: int,
-    ends: Ends,
-    instants: NDArray[np.int64],
-    real: int,
-    out: Timeline,
-    count: int,
-    totals: Totals,
-) -> tuple[int, int]:
-    """Add the events of cells from position `p` on while they are plain and have room; return (events, next position).
-
-    Plain: one owner, meter and set of attributes hold over the slot, known since always, and no operator's register.
-    The columns leave their tuples first: in the loop each `dated.x` counts a reference, at fifteen times a cell's cost.
-    """
-    # fmt: off
-    (area, attr_of, attr_voltage, attr_telemetry, attr_cap_dwh, attr_rec_from, attr_rec_to, supply_of, supply_from,
-     supply_to, supply_retailer, supply_bg, supply_rec_from, supply_rec_to, install_of, install_local, install_from_ms,
-     install_to_ms, install_modulus, install_factor, _, _, install_rec_from, install_rec_to) = dated
-    # fmt: on
-    start_value, start_arrival, end_value, end_arrival, other_local, _, _, _ = ends
-    position, event_step, event_owner, event_quality, event_energy = out
-    by_retailer, by_group, by_area = totals
-    start_ms, room = slot * MS_PER_SLOT, len(position)
-    while p < last and count + 1 < room:
-        attribute, supply, install = attr_of[p], supply_of[p], install_of[p]
-        if attr_of[p + 1] != attribute + 1 or supply_of[p + 1] != supply + 1 or install_of[p + 1] != install + 1:
-            break
-        local = install_local[install]
-        if (
-            attr_voltage[attribute] != 0
-            or not (attr_rec_from[attribute] == ALWAYS_MS and attr_rec_to[attribute] == OPEN_MS)
-            or not (supply_rec_from[supply] == ALWAYS_MS and supply_rec_to[supply] == OPEN_MS)
-            or not (install_rec_from[install] == ALWAYS_MS and install_rec_to[install] == OPEN_MS)
-            or not supply_from[supply] <= slot < supply_to[supply]
-            or not (install_from_ms[install] < start_ms and install_to_ms[install] > start_ms + MS_PER_SLOT)
-            or is_among(other_local, local)
-        ):
-            break
-        owner = supply_retailer[supply]
-        step = first_step(instants, max(start_arrival[local], end_arrival[local]))
-        quality, energy = (MISSING if attr_telemetry[attribute] == 1 else NO_TELEMETRY), np.int64(0)
-        if step > 0:
-            position[count], event_step[count], event_owner[count] = p, 0, owner
-            event_quality[count], event_energy[count] = quality, energy
-            count += 1
-        if step < len(instants):
-            start, end, cap_dwh = np.int64(start_value[local]), np.int64(end_value[local]), attr_cap_dwh[attribute]
-            quality, energy = difference(start, end, install_modulus[install], install_factor[install], cap_dwh)
-            position[count], event_step[count], event_owner[count] = p, step, owner
-            event_quality[count], event_energy[count] = quality, energy
-            count += 1
-        quality = quality if step < real else MISSING
-        add_plain(by_retailer, owner, quality, energy)
-        add_plain(by_group, supply_bg[supply], quality, energy)
-        add_plain(by_area, area[p], quality, energy)
-        p += 1
-    return count, p
-
-
-@inlined
-def first_step(instants: NDArray[np.int64], known_ms: int) -> int:
-    """Return the number of the first instant not before `known_ms`; how many there are if all are before."""
-    step = 0
-    while step < len(instants) and instants[step] < known_ms:
-        step += 1
-    return step
-
-
-@inlined
-def add_plain(table: NDArray[np.int64], index: int, quality: int, energy: int) -> None:
-    """Count one cell's final state in one table of totals."""
-    table[index, EXPECTED] += 1
-    if quality <= SPIKE:
-        table[index, AVAILABLE] += 1
-        table[index, ENERGY] += energy
-
-
-@inlined
-def is_among(locals_: NDArray[np.uint32], local: int) -> bool:
-    """Say whether an installation is among those for which an operator's register stands in."""
-    found = False
-    for k in range(len(locals_)):
-        found = found or locals_[k] == local
-    return found
-
-
-@kernel
 def put_event(out: Timeline, count: int, position: int, step: int, owner: int, quality: int, energy: int) -> int:
     """Store an event where there is room and return the count with it."""
     if count < len(out.position):
@@ -314,32 +224,6 @@ def add_row(table: NDArray[np.int64], index: int, quality: int, energy: int) -> 
     if quality <= SPIKE:
         table[index, AVAILABLE] += 1
         table[index, ENERGY] += energy
-
-
-@kernel
-def timelines(
-    dated: Dated,
-    first: int,
-    last: int,
-    slot: int,
-    ends: Ends,
-    instants: NDArray[np.int64],
-    real: int,
-    out: Timeline,
-    totals: Totals,
-) -> int:
-    """Fill `out` with the events of the cells of positions [first, last) at `slot` over the ascending instants.
-
-    Every cell has an event at step 0. `real` instants count for the totals (the state at the last of them); further
-    ones are looked ahead to. Returns the number of events, which may exceed the room: then only the room was filled.
-    """
-    count, p = 0, first
-    while p < last:
-        count, p = plain_cells(dated, p, last, slot, ends, instants, real, out, count, totals)
-        if p < last:
-            count = walk_cell(dated, p, slot, ends, instants, real, out, count, totals)
-            p += 1
-    return count
 
 
 @kernel

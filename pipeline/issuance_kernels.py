@@ -176,11 +176,15 @@ def reference_rows(
     instant_ms: int,
     out: NDArray[np.uint32],
 ) -> None:
-    """Name the supply row whose customer_ref goes out with each cell: the retailer's latest known one at the slot."""
+    """Name the supply row whose customer_ref goes out with each cell: the retailer's latest known one at the slot.
+
+    The only supply row of a point is not asked: without it, the retailer would not have been issued the cell.
+    """
     for i in range(len(position)):
         p = position[i]
-        found = np.int64(-1)
-        for row in range(supply_of[p], supply_of[p + 1]):
+        first, last = supply_of[p], supply_of[p + 1]
+        found = first if last == first + 1 else np.int64(-1)
+        for row in range(first, last if found < 0 else first):
             if (
                 supply_retailer[row] == retailer
                 and supply_from[row] <= slot < supply_to[row]

@@ -14,17 +14,18 @@ import apache_beam as beam
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cell_kernels import Dated, Ends, Timeline, Totals, timelines
+from pipeline.books import open_book
+from pipeline.cell_kernels import Ends
 from pipeline.columns import Columns
-from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
-from pipeline.intake_graph import open_book
+from pipeline.delivery import NO_REF, DeliveryFile, ManifestEntry, write_delivery
 from pipeline.issuance_kernels import CLOSING, reference_rows
 from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
 from pipeline.runner import ONE_KEY, CollectReports, Elements
-from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups, shard_rows
+from pipeline.shard_cells import shard_cells
+from pipeline.slot_rows import Facts, SlotRows, file_rows
 
 SLOTS_PER_ELEMENT = 48
 
@@ -80,11 +81,6 @@ class SlotReport:
     pending: bool = False
 
 
-def dated(view: MasterView) -> Dated:
-    """Return the master's columns as the kernels take them."""
-    return Dated(**{name: getattr(view, name) for name in Dated._fields})
-
-
 class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     """Compute the timelines of one shard's cells, slot by slot."""
 
@@ -99,22 +95,13 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         view = open_master(issue.home, issue.master)
         book = open_book(issue.home, issue.batches)
         installs = int(view.shard_installs[shard])
-        first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
-        columns = dated(view)
         for plan in plans:
             start = book.column(shard, plan.slot, installs)
             end = book.column(shard, plan.slot + 1, installs)
-            totals = Totals(
-                np.zeros((len(view.retailers), 3), np.int64),
-                np.zeros((len(view.bgs), 3), np.int64),
-                np.zeros((256, 3), np.int64),
-            )
             ends = Ends(start.value, start.arrival, end.value, end.arrival, *_others(issue, shard, plan.slot))
             instants = np.array(plan.instants, np.int64)
-            events = _events(columns, first, last, plan, ends, instants, totals)
             received = int(np.count_nonzero(end.arrival <= issue.to_ms))
-            payload = shard_rows(events, view)
-            payload |= {f"total_{name}": getattr(totals, name).ravel() for name in Totals._fields}
+            payload = shard_cells(view, shard, plan.slot, instants, plan.real, ends)
             cells = Packed((shard, plan.instants, plan.real, received), payload)
             (cells,) = spilled([cells], issue.spill / f"cells-{plan.slot}-{shard:05d}")
             yield plan.slot, cells
@@ -129,26 +116,6 @@ def _others(issue: Issue, shard: int, slot: int) -> tuple[NDArray[Any], ...]:
         np.array([each.value for each in rows], np.uint32),
         np.array([each.from_ms for each in rows], np.int64),
     )
-
-
-def _events(
-    columns: Dated, first: int, last: int, plan: SlotPlan, ends: Ends, instants: NDArray[np.int64], totals: Totals
-) -> Timeline:
-    room = (last - first) + (last - first) // 8 + 64
-    while True:
-        out = Timeline(
-            np.empty(room, np.uint32),
-            np.empty(room, np.uint16),
-            np.empty(room, np.uint16),
-            np.empty(room, np.uint8),
-            np.empty(room, np.int64),
-        )
-        for table in totals:
-            table[:] = 0
-        count = timelines(columns, first, last, plan.slot, ends, instants, plan.real, out, totals)
-        if count <= room:
-            return Timeline._make(column[:count] for column in out)
-        room = count
 
 
 class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
@@ -258,20 +225,25 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
     def __init__(self, issue: Issue) -> None:
         """Keep the description."""
         self._issue = issue
+        self._opened: dict[str, Columns] = {}
 
     def process(self, element: tuple[int, Iterable[Packed]]) -> Iterator[tuple[int, ManifestEntry]]:
         """Yield the manifest entry of each file, under one key."""
         (packed,) = element[1]
-        for facts, rows in file_rows(packed):
+        for facts, rows in file_rows(packed, self._opened):
             yield ONE_KEY, self._write(facts, rows)
+
+    def finish_bundle(self) -> None:
+        """Let go of the files of rows."""
+        self._opened.clear()
 
     def _write(self, facts: Facts, rows: Columns) -> ManifestEntry:
         issue = self._issue
         view = open_master(issue.home, issue.master)
         retailer, slot, revision, split, issued_ms = facts
-        position, quality, reference = rows["position"], rows["quality"], rows["reference"]
-        if has_lookups(reference):
-            reference = np.empty(len(position), np.uint32)
+        position, quality = rows["position"], rows["quality"]
+        reference = np.full(len(position), NO_REF, np.uint32)
+        if issue.xml:
             reference_rows(
                 view.supply_of,
                 view.supply_from,

@@ -1,87 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels for cells with a plain story: one retailer, nothing known at first, then one value for good.
+"""Kernels for ready rows: those whose cell alone decides, ordered by retailer and instant, one word each.
 
-The row of such a cell goes out at the instant from which its value is known, if that is one of revision 00. A slot
-never closes for a retailer before: the cell was unissued until then. So nothing but the cell itself decides.
+A slot never closes for a retailer before such a row goes out: until then its cell was unissued.
 """
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cell_kernels import SPIKE, Timeline
-from pipeline.issuance_kernels import CLOSING, NOBODY
+from pipeline.issuance_kernels import NOBODY
 from pipeline.jit import kernel
+from pipeline.plain_kernels import GROUP_AT, NOT_READY, QUALITY_AT, READY_ENERGY, READY_STEPS
 
-NO_REFERENCE = 0xFFFFFFFF
-LOOK_UP = 0xFFFFFFFE
-"""In place of a supply row: to be found by retailer, slot and instant."""
-BEFORE = -2
-LEFT = -1
+POSITION_AT: Final = np.uint64(32)
+"""A ready row is one word: energy and quality as in a ready cell, position."""
+_LOW: Final = np.uint64(0xFFFFFFFF)
+_QUALITY: Final = np.uint64(0xF)
+_ENERGY: Final = np.uint64(READY_ENERGY - 1)
 
 
 @kernel
-def mark_ready(
-    events: Timeline, supply_of: NDArray[np.int64], mark: NDArray[np.int8], counts: NDArray[np.int64]
-) -> int:
-    """Say of each event what becomes of it; count ready rows into `counts[retailer, instant]`.
+def take_ready(events: Timeline, first: int, ready: NDArray[np.uint64], counts: NDArray[np.int64]) -> int:
+    """Take cells with a plain story out of the events: one retailer, no value at first, then one for good.
 
-    `mark` becomes the instant at which the event's row goes out, `BEFORE` for events of the same cell before it, and
-    `LEFT` for those of cells whose story is not plain, or whose retailer had more than one supply row. Returns how many
-    are left.
+    Their words go to `ready`, counted by group; other events move up. Returns how many are left.
     """
-    position, step, owner, quality, _ = events
+    position, event_step, event_owner, event_quality, event_energy = events
     left, i, n = 0, 0, len(position)
     while i < n:
         j = i + 1
         while j < n and position[j] == position[i]:
             j += 1
         last = j - 1
-        p = np.int64(position[i])
-        ready = step[i] == 0 and step[last] <= CLOSING and quality[last] <= SPIKE and 0 < owner[i] < NOBODY
-        ready = ready and supply_of[p + 1] - supply_of[p] == 1
+        step, owner, quality = np.uint64(event_step[last]), np.uint64(event_owner[last]), np.uint64(event_quality[last])
+        plain = event_step[i] == 0 and step < READY_STEPS and quality <= SPIKE and 0 < owner < NOBODY
+        plain = plain and 0 <= event_energy[last] < READY_ENERGY
         for k in range(i, last):
-            ready = ready and owner[k] == owner[last] and quality[k] > SPIKE
-        if ready:
-            counts[owner[last], step[last]] += 1
+            plain = plain and event_owner[k] == event_owner[last] and event_quality[k] > SPIKE
+        if plain:
+            group = owner * np.uint64(READY_STEPS) + step
+            counts[group] += 1
+            ready[position[i] - first] = group << GROUP_AT | quality << QUALITY_AT | np.uint64(event_energy[last])
         else:
-            left += j - i
-        for k in range(i, last):
-            mark[k] = BEFORE if ready else LEFT
-        mark[last] = step[last] if ready else LEFT
+            for k in range(i, j):
+                position[left], event_step[left], event_owner[left] = position[k], event_step[k], event_owner[k]
+                event_quality[left], event_energy[left] = event_quality[k], event_energy[k]
+                left += 1
         i = j
     return left
 
 
 @kernel
-def take_ready(
-    events: Timeline,
-    mark: NDArray[np.int8],
-    supply_of: NDArray[np.int64],
-    ref_off: NDArray[np.int64],
-    place: NDArray[np.int64],
-    out_position: NDArray[np.uint32],
-    out_quality: NDArray[np.uint8],
-    out_energy: NDArray[np.int64],
-    out_reference: NDArray[np.uint32],
-    rest: Timeline,
+def order_ready(ready: NDArray[np.uint64], first: int, place: NDArray[np.int64], out: NDArray[np.uint64]) -> None:
+    """Store the rows of ready cells at their group's next place; the cells are those from position `first` on."""
+    for i in range(len(ready)):
+        word = ready[i]
+        if word != NOT_READY:
+            group = word >> GROUP_AT
+            to = place[group]
+            place[group] = to + 1
+            out[np.uint64(to)] = np.uint64(first + i) << POSITION_AT | (word & _LOW)
+
+
+@kernel
+def unpack_ready(
+    words: NDArray[np.uint64], position: NDArray[np.uint32], quality: NDArray[np.uint8], energy: NDArray[np.int64]
 ) -> None:
-    """Store ready rows at their group's next place, with the supply row of their customer_ref; keep events left."""
-    position, step, owner, quality, energy = events
-    rest_position, rest_step, rest_owner, rest_quality, rest_energy = rest
-    left = 0
-    for i in range(len(position)):
-        if mark[i] >= 0:
-            to = place[owner[i], mark[i]]
-            place[owner[i], mark[i]] = to + 1
-            supply = supply_of[position[i]]
-            out_position[to] = position[i]
-            out_quality[to] = quality[i]
-            out_energy[to] = energy[i]
-            out_reference[to] = supply if ref_off[supply + 1] > ref_off[supply] else NO_REFERENCE
-        elif mark[i] == LEFT:
-            rest_position[left], rest_step[left], rest_owner[left] = position[i], step[i], owner[i]
-            rest_quality[left], rest_energy[left] = quality[i], energy[i]
-            left += 1
+    """Take ready rows apart into columns of their length."""
+    for i in range(len(words)):
+        word = words[i]
+        position[i] = word >> POSITION_AT
+        quality[i] = (word >> QUALITY_AT) & _QUALITY
+        energy[i] = np.int64(word & _ENERGY)
 
 
 @kernel

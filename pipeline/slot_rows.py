@@ -2,13 +2,14 @@
 """The rows of a slot: who is sent what at which instant, and in which file.
 
 Nearly every cell has a plain story, and its row follows from the cell alone. Each shard brings such rows ready, by
-retailer and instant; they are never gathered before the file that holds them is written. The rows of the other cells
-depend on when the slot closes for a retailer and are decided here, for all shards together.
+retailer and instant, a word each; they are never gathered before the file that holds them is written. The rows of the
+other cells depend on when the slot closes for a retailer and are decided here, for all shards together.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,51 +21,32 @@ from pipeline.columns import Columns
 from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows
 from pipeline.master import MasterView
 from pipeline.packed import Layout, Packed, spilled
-from pipeline.ready_kernels import LOOK_UP, all_ascend, mark_ready, take_ready
+from pipeline.plain_kernels import READY_STEPS
+from pipeline.ready_kernels import all_ascend, unpack_ready
 
 FILES_PER_ELEMENT = 64
-_KINDS = {"position": np.uint32, "quality": np.uint8, "energy": np.int64, "reference": np.uint32}
-"""Columns of a row; `reference` is the supply row of its customer_ref."""
-_READY = tuple(f"ready_{name}" for name in _KINDS)
+_KINDS = {"position": np.uint32, "quality": np.uint8, "energy": np.int64}
+"""Columns of a row."""
 _OWN = -1
 
 Facts = tuple[int, int, int, int, int]
 """Retailer, slot, revision, split, instant of a file."""
 Piece = tuple[int, int, int]
 """Number of a source, and which of its rows."""
-Files = tuple[tuple[Facts, tuple[Piece, ...]], ...]
+Pieces = NDArray[np.int64]
+"""(n, 3) pieces."""
 Sources = tuple[tuple[str, Layout], ...]
-
-
-def shard_rows(events: Timeline, view: MasterView) -> Columns:
-    """Return what one shard brings to a slot: ready rows with their counts, and the events of all other cells."""
-    counts = np.zeros((len(view.retailers), CLOSING + 1), np.int64)
-    mark = np.empty(len(events.position), np.int8)
-    left = mark_ready(events, view.supply_of, mark, counts)
-    ready: Columns = {name: np.empty(int(counts.sum()), kind) for name, kind in _KINDS.items()}
-    rest = Timeline._make(np.empty(left, column.dtype) for column in events)
-    take_ready(
-        events,
-        mark,
-        view.supply_of,
-        view.supply_ref_off,
-        _starts(counts),
-        ready["position"],
-        ready["quality"],
-        ready["energy"],
-        ready["reference"],
-        rest,
-    )
-    return {
-        "ready_counts": counts.astype(np.uint32).ravel(),
-        **dict(zip(_READY, ready.values(), strict=True)),
-        **rest._asdict(),
-    }
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     starts: NDArray[np.int64] = (np.cumsum(counts.ravel()) - counts.ravel()).reshape(counts.shape)
     return starts
+
+
+def _unpacked(words: NDArray[np.uint64]) -> Columns:
+    rows: Columns = {name: np.empty(len(words), kind) for name, kind in _KINDS.items()}
+    unpack_ready(words, rows["position"], rows["quality"], rows["energy"])
+    return rows
 
 
 @lru_cache(maxsize=4)
@@ -78,7 +60,7 @@ class _Shard:
     packed: Packed
     ready: NDArray[np.int64]  # (retailers, instants of revision 00): how many rows are ready
     ready_at: NDArray[np.int64]
-    ready_rows: Columns
+    words: NDArray[np.uint64]
     events: Timeline
     decided: NDArray[np.int64]  # (retailers, instants): how many rows were decided here
     decided_at: NDArray[np.int64]
@@ -86,11 +68,10 @@ class _Shard:
 
     @classmethod
     def of(cls, packed: Packed, columns: Columns, retailers: int, steps: int) -> "_Shard":
-        ready = columns["ready_counts"].astype(np.int64).reshape(retailers, CLOSING + 1)
+        ready = columns["ready_counts"].astype(np.int64).reshape(retailers, READY_STEPS)
         events = Timeline._make(columns[name] for name in Timeline._fields)
-        rows = dict(zip(_KINDS, (columns[name] for name in _READY), strict=True))
         nothing = np.zeros((retailers, steps), np.int64)
-        return cls(packed, ready, _starts(ready), rows, events, nothing, nothing, {})
+        return cls(packed, ready, _starts(ready), columns["ready"], events, nothing, nothing, {})
 
     def decide(self, steps: int, close: NDArray[np.int8]) -> None:
         """Decide the rows of the cells whose story is not plain."""
@@ -101,17 +82,18 @@ class _Shard:
         rows = Rows(np.empty(total, np.uint32), np.empty(total, np.uint8), np.empty(total, np.int64))
         self.decided, self.decided_at = counts, _starts(counts)
         issue_rows(self.events, steps, close, True, self.decided_at.copy(), rows)  # noqa: FBT003
-        self.decided_rows = rows._asdict() | {"reference": np.full(total, LOOK_UP, np.uint32)}
+        self.decided_rows = rows._asdict()
 
-    def spans(self, retailer: int, step: int) -> list[tuple[Columns, int, int]]:
+    def rows(self, retailer: int, step: int) -> list[Columns]:
         """Return the rows of one retailer and instant: those that were ready, those that were decided."""
-        found = []
-        if step <= CLOSING and self.ready[retailer, step]:
+        found: list[Columns] = []
+        if step < READY_STEPS and self.ready[retailer, step]:
             first = int(self.ready_at[retailer, step])
-            found.append((self.ready_rows, first, first + int(self.ready[retailer, step])))
+            found.append(_unpacked(self.words[first : first + int(self.ready[retailer, step])]))
         if self.decided[retailer, step]:
             first = int(self.decided_at[retailer, step])
-            found.append((self.decided_rows, first, first + int(self.decided[retailer, step])))
+            last = first + int(self.decided[retailer, step])
+            found.append({name: column[first:last] for name, column in self.decided_rows.items()})
         return found
 
 
@@ -130,7 +112,10 @@ class SlotRows:
         self.expected = np.zeros((retailers, CLOSING + 1), np.int64)
         self.unissued = np.zeros((retailers, CLOSING + 1), np.int64)
         self.counts = np.zeros((retailers, self._steps), np.int64)
-        ready = np.sum([shard.ready for shard in self._shards], axis=0)
+        self._ready = np.stack([shard.ready for shard in self._shards])
+        self._ready_at = np.stack([shard.ready_at for shard in self._shards])
+        self._all_mapped = all(part.path for part in parts)
+        ready = self._ready.sum(axis=0)
         for shard in self._shards:
             count_expected(shard.events, self._steps, self.expected, self.unissued)
         known = min(self._steps, CLOSING + 1)
@@ -155,36 +140,44 @@ class SlotRows:
             rows_max: how many rows fill an element.
         """
         own = _Own()
-        groups: dict[tuple[int, int], list[Piece]] = {}
-        described: list[tuple[Facts, tuple[Piece, ...]]] = []
+        key, pieces = (-1, -1), np.empty((0, 3), np.int64)
+        described: list[tuple[Facts, Pieces]] = []
         for facts, step, first, last in files:
-            key = facts[0], step
-            if key not in groups:
-                groups = {key: list(self._pieces(*key, own))}
-            described.append((facts, tuple(_within(groups[key], first, last))))
+            if key != (facts[0], step):
+                key = facts[0], step
+                pieces = self._pieces(*key, own)
+            described.append((facts, _within(pieces, first, last)))
         (mine,) = spilled([Packed((), own.columns())], spill)
-        sources: Sources = tuple((shard.packed.path, self._layout(shard)) for shard in self._shards)
+        shards = (shard.packed for shard in self._shards)
+        sources: Sources = tuple(
+            (each.path, tuple(place for place in each.layout if place[0] == "ready")) for each in shards
+        )
         if mine.path:
             sources = (*sources, (mine.path, mine.layout))
         for group in _grouped(described, rows_max):
-            yield Packed((group, sources), mine.columns)
+            counted = tuple((facts, len(each)) for facts, each in group)
+            yield Packed(
+                (counted, sources), {"pieces": np.concatenate([each for _, each in group]).ravel(), **mine.columns}
+            )
 
-    def _pieces(self, retailer: int, step: int, own: "_Own") -> Iterator[Piece]:
-        """Yield where the rows of one retailer and instant stand, ascending by point id."""
+    def _pieces(self, retailer: int, step: int, own: "_Own") -> Pieces:
+        """Say where the rows of one retailer and instant stand, ascending by point id."""
         rank = self._view.rank
         if not self._in_order:
-            yield from own.add([span for shard in self._shards for span in shard.spans(retailer, step)], rank)
-            return
+            return own.add([rows for shard in self._shards for rows in shard.rows(retailer, step)], rank)
+        first, count = np.zeros((2, len(self._shards)), np.int64)
+        if step < READY_STEPS:
+            first, count = self._ready_at[:, retailer, step], self._ready[:, retailer, step]
+        ready: Pieces = np.stack([np.arange(len(count)), first, first + count], axis=1)
+        if self._all_mapped and count.sum() == self.counts[retailer, step]:
+            return ready[count > 0]
+        pieces = []
         for number, shard in enumerate(self._shards):
-            spans = shard.spans(retailer, step)
-            if len(spans) == 1 and spans[0][0] is shard.ready_rows and shard.packed.path:
-                yield number, spans[0][1], spans[0][2]
-            elif spans:
-                yield from own.add(spans, rank)
-
-    def _layout(self, shard: _Shard) -> Layout:
-        found = {name: (dtype, count, place) for name, dtype, count, place in shard.packed.layout}
-        return tuple((name, *found[ready]) for name, ready in zip(_KINDS, _READY, strict=True) if found)
+            if count[number] and not shard.decided[retailer, step] and shard.packed.path:
+                pieces.append(ready[number : number + 1])
+            elif rows := shard.rows(retailer, step):
+                pieces.append(own.add(rows, rank))
+        return np.concatenate(pieces)
 
 
 class _Own:
@@ -194,16 +187,16 @@ class _Own:
         self._parts: list[Columns] = []
         self._rows = 0
 
-    def add(self, spans: Sequence[tuple[Columns, int, int]], rank: NDArray[np.uint32]) -> Iterator[Piece]:
-        """Take rows in, ascending by point id, and yield where they stand."""
-        rows = {name: np.concatenate([columns[name][a:b] for columns, a, b in spans]) for name in _KINDS}
+    def add(self, parts: Sequence[Columns], rank: NDArray[np.uint32]) -> Pieces:
+        """Take rows in, ascending by point id, and say where they stand."""
+        rows = {name: np.concatenate([each[name] for each in parts]) for name in _KINDS}
         count = len(rows["position"])
         if not ascends(rank, rows["position"], 0, count):
             order = np.argsort(rank[rows["position"]], kind="stable")
             rows = {name: column[order] for name, column in rows.items()}
         self._parts.append(rows)
-        yield _OWN, self._rows, self._rows + count
         self._rows += count
+        return np.array([[_OWN, self._rows - count, self._rows]], np.int64)
 
     def columns(self) -> Columns:
         """Return them all."""
@@ -213,48 +206,60 @@ class _Own:
         }
 
 
-def _within(pieces: Sequence[Piece], first: int, last: int) -> Iterator[Piece]:
+def _within(pieces: Pieces, first: int, last: int) -> Pieces:
     """Cut the rows [first, last) out of pieces that stand one behind the other."""
-    start = 0
-    for source, a, b in pieces:
-        low, high = max(first - start, 0), min(last - start, b - a)
-        if low < high:
-            yield source, a + low, a + high
-        start += b - a
+    ends = np.cumsum(pieces[:, 2] - pieces[:, 1])
+    low, high = np.searchsorted(ends, first, "right"), np.searchsorted(ends, last, "left")
+    cut: Pieces = pieces[low : high + 1].copy()
+    cut[-1, 2] -= ends[high] - last
+    cut[0, 1] = pieces[low, 2] - (ends[low] - first)
+    return cut
 
 
-def _grouped(files: Sequence[tuple[Facts, tuple[Piece, ...]]], rows_max: int) -> Iterator[Files]:
+def _grouped(files: Sequence[tuple[Facts, Pieces]], rows_max: int) -> Iterator[list[tuple[Facts, Pieces]]]:
     """Put small files together: an element costs the runner as much as writing hundreds of rows."""
-    group: list[tuple[Facts, tuple[Piece, ...]]] = []
+    group: list[tuple[Facts, Pieces]] = []
     rows = 0
     for file in files:
         group.append(file)
-        rows += sum(b - a for _, a, b in file[1])
+        rows += int((file[1][:, 2] - file[1][:, 1]).sum())
         if rows >= rows_max or len(group) >= FILES_PER_ELEMENT:
-            yield tuple(group)
+            yield group
             group, rows = [], 0
     if group:
-        yield tuple(group)
+        yield group
 
 
-def file_rows(element: Packed) -> Iterator[tuple[Facts, Columns]]:
-    """Yield the files of an element of `SlotRows.elements` with their rows."""
+def file_rows(element: Packed, opened: dict[str, Columns]) -> Iterator[tuple[Facts, Columns]]:
+    """Yield the files of an element of `SlotRows.elements` with their rows.
+
+    What stands in files is mapped once and kept in `opened` by path, for the next element.
+    """
     files, sources = element.meta
-    opened: dict[int, Columns] = {}
-    if element.columns:
-        opened[_OWN] = element.columns
-    for facts, pieces in files:
-        for number in {source for source, _, _ in pieces} - set(opened):
-            path, layout = sources[number]
-            opened[number] = Packed((), path=path, layout=layout).opened()
-        spans: list[tuple[Columns, int, int]] = [(opened[source], a, b) for source, a, b in pieces]
-        if len(spans) == 1:
-            columns, a, b = spans[0]
-            yield facts, {name: columns[name][a:b] for name in _KINDS}
-        else:
-            yield facts, {name: np.concatenate([columns[name][a:b] for columns, a, b in spans]) for name in _KINDS}
+    for path, layout in sources:
+        if path not in opened:
+            opened[path] = Packed((), path=path, layout=layout).opened()
+    ready = [opened[path].get("ready") for path, _ in sources]
+    own = element.columns if "position" in element.columns else opened[sources[_OWN][0]]
+    pieces = map(tuple, element.columns["pieces"].reshape(-1, 3).tolist())
+    for facts, count in files:
+        yield facts, _gathered(list(islice(pieces, count)), ready, own)
 
 
-def has_lookups(reference: NDArray[Any]) -> bool:
-    """Say whether the customer_refs of some rows are still to be found."""
-    return bool((reference == LOOK_UP).any())
+def _gathered(pieces: list[Piece], ready: list[Any], own: Columns) -> Columns:
+    """Return the rows of pieces, one behind the other."""
+    if all(source == _OWN for source, _, _ in pieces) and len(pieces) == 1:
+        _, first, last = pieces[0]
+        return {name: own[name][first:last] for name in _KINDS}
+    words = [
+        np.zeros(last - first, np.uint64) if source == _OWN else ready[source][first:last]
+        for source, first, last in pieces
+    ]
+    rows = _unpacked(words[0] if len(words) == 1 else np.concatenate(words))
+    at = 0
+    for source, first, last in pieces:
+        if source == _OWN:
+            for name in _KINDS:
+                rows[name][at : at + last - first] = own[name][first:last]
+        at += last - first
+    return rows

@@ -2,7 +2,7 @@
 """The value of a cell, case by case: what the registers at both ends of a slot come to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from koma.slots import slot_at_ms
-from pipeline.cell_kernels import ABSENT_MS, NOBODY, Dated, Ends, Timeline, Totals, difference, timelines
+from pipeline.cell_kernels import ABSENT_MS, NOBODY, Dated, Ends, difference
+from pipeline.master import MasterView
 from pipeline.master.view import ALWAYS_MS, OPEN_MS
+from pipeline.plain_kernels import READY_STEPS
 from pipeline.quality import QUALITIES
+from pipeline.ready_kernels import unpack_ready
+from pipeline.shard_cells import shard_cells
 from tests.homes import MINUTE_MS, SLOT_MS, at
 
 SLOT = slot_at_ms(at("2026-10-06T23:30"))  # the last slot of a day
@@ -109,23 +113,37 @@ def ends(points: Sequence[Point]) -> Ends:
     return Ends(*start, *end, nothing, np.empty(0, np.uint8), nothing, np.empty(0, np.int64))
 
 
-def room_for(count: int) -> Timeline:
-    kinds: Any = (np.uint32, np.uint16, np.uint16, np.uint8, np.int64)
-    return Timeline(*[np.empty(count, kind) for kind in kinds])
+def master(points: Sequence[Point]) -> MasterView:
+    """Build a master of one shard of which only what cells need is filled in."""
+    known: dict[str, Any] = {
+        "retailers": tuple(f"{r:05d}" for r in range(4)),
+        "bgs": tuple(f"{g}" for g in range(4)),
+        "shard_points": np.array([0, len(points)]),
+    }
+    empty: dict[str, Any] = {each.name: np.empty(0) for each in fields(MasterView)}
+    return MasterView(**(empty | dated(points)._asdict() | known))
+
+
+def computed(points: Sequence[Point], slot: int, registers: Ends) -> list[tuple[int, str, int]]:
+    """Owner, quality and dWh of each point's cell, long after the slot; points without a cell are left out."""
+    columns = shard_cells(master(points), 0, slot, np.array([LATER], np.int64), 1, registers)
+    count = len(columns["ready"])
+    position, quality, energy = np.empty(count, np.uint32), np.empty(count, np.uint8), np.empty(count, np.int64)
+    unpack_ready(columns["ready"], position, quality, energy)
+    ready_owner = np.repeat(np.arange(len(columns["ready_counts"])) // READY_STEPS, columns["ready_counts"])
+    rows = [*zip(position, ready_owner, quality, energy, strict=True)]
+    rows += [*zip(*(columns[name] for name in ("position", "owner", "quality", "energy")), strict=True)]
+    found = [(int(owner), QUALITIES[quality], int(energy)) for _, owner, quality, energy in sorted(rows)]
+    owned = [each for each in found if each[0] != NOBODY]
+    retailer, bg, area = (columns[f"total_{name}"].reshape(-1, 3) for name in ("retailer", "bg", "area"))
+    assert retailer.sum(axis=0).tolist() == area.sum(axis=0).tolist() == bg.sum(axis=0).tolist()
+    assert int(area[3, 0]) == len(owned)
+    assert int(area[3, 2]) == sum(energy for _, _, energy in owned)
+    return found
 
 
 def cells(points: Sequence[Point], slot: int = SLOT) -> list[tuple[int, str, int]]:
-    """Owner, quality and dWh of each point's cell, long after the slot; points without a cell are left out."""
-    out = room_for(len(points) + 8)
-    totals = Totals(*(np.zeros((size, 3), np.int64) for size in (4, 4, 256)))
-    instants = np.array([LATER], np.int64)
-    count = timelines(dated(points), 0, len(points), slot, ends(points), instants, 1, out, totals)
-    found = [(int(out.owner[i]), QUALITIES[out.quality[i]], int(out.energy[i])) for i in range(count)]
-    owned = [each for each in found if each[0] != NOBODY]
-    assert totals.retailer.sum(axis=0).tolist() == totals.area.sum(axis=0).tolist() == totals.bg.sum(axis=0).tolist()
-    assert int(totals.area[3, 0]) == len(owned)
-    assert int(totals.area[3, 2]) == sum(energy for _, _, energy in owned)
-    return found
+    return computed(points, slot, ends(points))
 
 
 def value(*meters: Meter, **point: Any) -> tuple[str, int]:
@@ -253,10 +271,8 @@ def test_an_operator_s_register_counts_from_its_decision_on() -> None:
     energies = []
     for decided_ms in (LATER, LATER + 1):
         after = Ends(*before[:4], *other, np.array([decided_ms], np.int64))
-        out = room_for(8)
-        totals = Totals(*(np.zeros((size, 3), np.int64) for size in (4, 4, 256)))
-        count = timelines(dated([point]), 0, 1, SLOT, after, np.array([LATER], np.int64), 1, out, totals)
-        energies.append(int(out.energy[count - 1]))
+        ((_, _, energy),) = computed([point], SLOT, after)
+        energies.append(energy)
 
     assert energies == [8_000, 5_000]
 

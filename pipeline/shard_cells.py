@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one shard brings to a slot: rows that are ready, events of the cells whose row is not, and totals."""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.cell_kernels import AVAILABLE, EXPECTED, Dated, Ends, Timeline, Totals
+from pipeline.columns import Columns
+from pipeline.master import MasterView
+from pipeline.plain_kernels import BLOCK, MEASURES, READY_STEPS, measure_blocks, timelines
+from pipeline.ready_kernels import order_ready, take_ready
+
+TOTALS = tuple(f"total_{name}" for name in Totals._fields)
+"""Columns of the totals, each flattened from (indexes, 3)."""
+
+
+def dated(view: MasterView) -> Dated:
+    """Return the master's columns as the kernels take them."""
+    return Dated(**{name: getattr(view, name) for name in Dated._fields})
+
+
+def shard_cells(view: MasterView, shard: int, slot: int, instants: NDArray[np.int64], real: int, ends: Ends) -> Columns:
+    """Compute the cells of a shard at a slot over ascending instants; `real` of them are due, one may be ahead."""
+    columns, blocks = dated(view), _measured(view, shard)
+    first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
+    totals = Totals(*(np.zeros((size, 3), np.int64) for size in (len(view.retailers), len(view.bgs), 256)))
+    counts = np.zeros(len(view.retailers) * READY_STEPS, np.int64)
+    ready = np.empty(last - first, np.uint64)
+    room = (last - first) // 8 + 64
+    while True:
+        events = _room(room)
+        count = timelines(columns, blocks, first, slot, ends, instants, real, ready, counts, events, totals)
+        if count <= room:
+            break
+        room = count
+        for table in (counts, *totals):
+            table[:] = 0
+    totals.retailer[:, [EXPECTED, AVAILABLE]] += counts.reshape(-1, READY_STEPS).sum(axis=1)[:, None]
+    events = Timeline._make(column[:count] for column in events)
+    return shard_rows(events, first, ready, counts) | dict(zip(TOTALS, (each.ravel() for each in totals), strict=True))
+
+
+def shard_rows(events: Timeline, first: int, ready: NDArray[np.uint64], counts: NDArray[np.int64]) -> Columns:
+    """Order the rows of ready cells by retailer and instant, with those that events turn out to make ready.
+
+    Args:
+        events: of the other cells; changed.
+        first: position of the first cell.
+        ready: a word a cell; changed.
+        counts: ready cells by group; changed.
+
+    """
+    left = take_ready(events, first, ready, counts)
+    rows = np.empty(int(counts.sum()), np.uint64)
+    order_ready(ready, first, np.cumsum(counts) - counts, rows)
+    rest = Timeline._make(column[:left] for column in events)
+    return {"ready_counts": counts.astype(np.uint32), "ready": rows, **rest._asdict()}
+
+
+def _room(count: int) -> Timeline:
+    return Timeline(
+        np.empty(count, np.uint32),
+        np.empty(count, np.uint16),
+        np.empty(count, np.uint16),
+        np.empty(count, np.uint8),
+        np.empty(count, np.int64),
+    )
+
+
+def _measured(view: MasterView, shard: int) -> NDArray[np.int64]:
+    """Return the measures of a shard's blocks; a version never changes, so each is measured once a process."""
+    known = _measures(view)
+    if shard not in known:
+        first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
+        blocks = np.zeros((-(-(last - first) // BLOCK), MEASURES), np.int64)
+        measure_blocks(dated(view), first, last, blocks)
+        known[shard] = blocks
+    return known[shard]
+
+
+@lru_cache(maxsize=2)
+def _measures(view: MasterView) -> dict[int, NDArray[np.int64]]:  # noqa: ARG001  the key; views are opened once
+    return {}
