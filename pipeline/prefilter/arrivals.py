@@ -28,14 +28,15 @@ def arrivals_of(batch: ReadBatch, routed: Routed) -> list[Arrivals]:
     """Return the days on which the reads of `batch` that found their installation arrived."""
     found: list[Arrivals] = []
     for piece in routed.found:
-        first_day, last_day = (each // DAY_MS for each in extent(batch.received_ms))
+        first_ms, last_ms = extent(batch.received_ms)
+        first_day, last_day = first_ms // DAY_MS, last_ms // DAY_MS
         if first_day == last_day:
             times = batch.received_ms
             if len(piece.row) < len(times):
                 times = times[piece.row]
-            at = int(times.argmin())
-            place = int(batch.place[piece.row[at]])
-            found.append(Arrivals(batch.source, first_day, int(times[at]), int(times.max()), place))
+                first_ms, last_ms = extent(times)
+            place = int(batch.place[piece.row[times.argmin()]])
+            found.append(Arrivals(batch.source, first_day, first_ms, last_ms, place))
             continue
         count = last_day - first_day + 1
         if count > 4096:  # stamps far apart: only the rows' own days

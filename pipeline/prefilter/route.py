@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From rows of meters to reads of installations."""
 
+import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,8 +57,8 @@ class Routed:
 def route(batch: ReadBatch, judged: Judged, view: MasterView) -> Routed:
     """Find the installations of every read of `batch` that no rule refused."""
     rows = len(batch.read_at_ms)
-    looked_up = np.empty((rows, 2), np.uint64)
-    find_installs(view.table, batch.keys, looked_up, np.empty(rows, np.uint32))
+    looked_up, open_rows = _rooms.of(rows)
+    find_installs(view.table, batch.keys, looked_up, open_rows)
     found: list[Found] = []
     shared: list[Found] = []
     held = (np.zeros(rows, np.uint8), np.zeros(rows, np.uint8))
@@ -101,6 +102,22 @@ def route(batch: ReadBatch, judged: Judged, view: MasterView) -> Routed:
                 )
             )
     return Routed(tuple(found), tuple(shared), *held, reads, held_reads)
+
+
+class _Rooms(threading.local):
+    """Each thread's memory for what a batch's look-up finds: used again while it is still in the cache."""
+
+    def __init__(self) -> None:
+        self.looked_up = np.empty((0, 2), np.uint64)
+        self.open_rows = np.empty(0, np.uint32)
+
+    def of(self, rows: int) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+        if len(self.open_rows) < rows:
+            self.looked_up, self.open_rows = np.empty((rows, 2), np.uint64), np.empty(rows, np.uint32)
+        return self.looked_up[:rows], self.open_rows[:rows]
+
+
+_rooms = _Rooms()
 
 
 def _all_rows(rows: int) -> NDArray[np.uint32]:

@@ -43,7 +43,17 @@ class Judged:
     moved: int
 
 
-Apply = Callable[[ReadBatch, Bounds, NDArray[np.uint8], NDArray[np.int32], int], int]
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The earliest and the latest of a batch's times, ms: mostly enough to see that no row breaks a rule."""
+
+    first_read: int
+    last_read: int
+    first_received: int
+    last_received: int
+
+
+Apply = Callable[[ReadBatch, Reach, Bounds, NDArray[np.uint8], NDArray[np.int32], int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +65,33 @@ class Rule:
     apply: Apply
 
 
-def _off_grid(batch: ReadBatch, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int) -> int:
-    times, tolerance_ms = batch.read_at_ms, bounds.tolerance_ms
-    if len(times) == 0:
-        return 0
-    first_ms, last_ms = extent(times)
-    first_slot = (first_ms + MS_PER_SLOT // 2) // MS_PER_SLOT
-    near = last_ms - first_ms <= _NEAR_MS and -(2**31) <= first_slot <= 2**31 - 2 - _NEAR_MS // MS_PER_SLOT - 1
+def _off_grid(
+    batch: ReadBatch, reach: Reach, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int
+) -> int:
+    tolerance_ms = bounds.tolerance_ms
+    first_slot = (reach.first_read + MS_PER_SLOT // 2) // MS_PER_SLOT
+    last_slot = (reach.last_read + MS_PER_SLOT // 2) // MS_PER_SLOT
+    near = reach.last_read - reach.first_read <= _NEAR_MS and -(2**31) <= first_slot <= last_slot <= 2**31 - 2
     if near and 0 <= tolerance_ms < 2**32:
-        return snap_near(times, first_slot, tolerance_ms, verdict, code, stamp)
-    return snap_to_grid(times, tolerance_ms, verdict, code, stamp)
+        return snap_near(batch.read_at_ms, first_slot, tolerance_ms, verdict, code, stamp)
+    return snap_to_grid(batch.read_at_ms, tolerance_ms, verdict, code, stamp)
 
 
-def _future(batch: ReadBatch, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int) -> int:
+def _future(
+    batch: ReadBatch, reach: Reach, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int
+) -> int:
     del bounds, stamp
-    mark_later(batch.read_at_ms, batch.received_ms, FUTURE_SLACK_MS, verdict, code)
+    if reach.last_read > reach.first_received + FUTURE_SLACK_MS:
+        mark_later(batch.read_at_ms, batch.received_ms, FUTURE_SLACK_MS, verdict, code)
     return 0
 
 
-def _too_old(batch: ReadBatch, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int) -> int:
+def _too_old(
+    batch: ReadBatch, reach: Reach, bounds: Bounds, verdict: NDArray[np.uint8], stamp: NDArray[np.int32], code: int
+) -> int:
     del stamp
-    mark_older(batch.read_at_ms, batch.received_ms, bounds.too_old_ms, verdict, code)
+    if reach.first_read < reach.last_received - bounds.too_old_ms:
+        mark_older(batch.read_at_ms, batch.received_ms, bounds.too_old_ms, verdict, code)
     return 0
 
 
@@ -91,5 +107,8 @@ def judge(batch: ReadBatch, bounds: Bounds) -> Judged:
     rows = len(batch.read_at_ms)
     verdict = np.zeros(rows, np.uint8)
     stamp = np.empty(rows, np.int32)
-    moved = sum(rule.apply(batch, bounds, verdict, stamp, code) for code, rule in enumerate(RULES, 1))
+    if rows == 0:
+        return Judged(verdict, stamp, 0)
+    reach = Reach(*extent(batch.read_at_ms), *extent(batch.received_ms))
+    moved = sum(rule.apply(batch, reach, bounds, verdict, stamp, code) for code, rule in enumerate(RULES, 1))
     return Judged(verdict, stamp, moved)

@@ -9,9 +9,11 @@ from koma.slots import MS_PER_SLOT
 from pipeline.handover.batch import NO_DATA, NO_READ, ReadBatch
 from pipeline.prefilter.arrivals import DAY_MS, Arrivals, arrivals_of
 from pipeline.prefilter.install_kernels import install_plain
-from pipeline.prefilter.kernels import CHAINED, NONE, install_reads, snap_near, snap_to_grid
+from pipeline.prefilter.kernels import CHAINED, NONE, install_reads, mark_later, mark_older, snap_near, snap_to_grid
 from pipeline.prefilter.route import Found, Routed
+from pipeline.prefilter.rules import FUTURE_SLACK_MS, Bounds, judge
 
+TIMES = st.sampled_from([0, 1, -FUTURE_SLACK_MS, -FUTURE_SLACK_MS - 1, DAY_MS, 5 * DAY_MS, 5 * DAY_MS + 1])
 SLOTS = st.integers(-(2**20), 2**20)
 NO_CHAIN = (np.empty(0, np.uint8), np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint32))
 
@@ -33,6 +35,24 @@ def test_near_times_snap_to_the_grid_as_any_times_do(slot: int, data: st.DataObj
     assert moved == snap_to_grid(times, tolerance_ms, other, 7, wanted)
     assert stamps.tolist() == wanted.tolist()
     assert one.tolist() == other.tolist()
+
+
+@given(SLOTS, st.lists(st.tuples(st.sampled_from([0, 1, -181_000, 4 * DAY_MS]), TIMES), max_size=10))
+def test_the_rules_judge_a_batch_as_their_kernels_judge_each_row(slot: int, rows: list[tuple[int, int]]) -> None:
+    read_at = np.array([slot * MS_PER_SLOT + off for off, _ in rows], np.int64)
+    received = read_at + np.array([later for _, later in rows], np.int64)
+    keys, registers = np.zeros((len(rows), 2), np.uint64), np.zeros(len(rows), np.uint32)
+    batch = ReadBatch("a", keys, read_at, received, registers, registers, np.arange(len(rows)))
+    verdict, stamp = np.zeros(len(rows), np.uint8), np.empty(len(rows), np.int32)
+
+    judged = judge(batch, Bounds(180_000, 5 * DAY_MS))
+
+    moved = snap_to_grid(batch.read_at_ms, 180_000, verdict, 1, stamp)
+    mark_later(batch.read_at_ms, batch.received_ms, FUTURE_SLACK_MS, verdict, 2)
+    mark_older(batch.read_at_ms, batch.received_ms, 5 * DAY_MS, verdict, 3)
+    assert judged.moved == moved
+    assert judged.verdict.tolist() == verdict.tolist()
+    assert judged.stamp.tolist() == stamp.tolist()
 
 
 @given(st.integers(1, 40), st.integers(0, 1), st.integers(0, 5), st.integers(0, 2**32 - 1))
