@@ -20,7 +20,7 @@ from pipeline.cell_kernels import Timeline
 from pipeline.columns import Columns
 from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows
 from pipeline.master import MasterView
-from pipeline.packed import Layout, Packed, spilled
+from pipeline.packed import Packed, spilled
 from pipeline.plain_kernels import READY_STEPS
 from pipeline.ready_kernels import all_ascend, unpack_ready
 
@@ -35,7 +35,6 @@ Piece = tuple[int, int, int]
 """Number of a source, and which of its rows."""
 Pieces = NDArray[np.int64]
 """(n, 3) pieces."""
-Sources = tuple[tuple[str, Layout], ...]
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -148,17 +147,12 @@ class SlotRows:
                 pieces = self._pieces(*key, own)
             described.append((facts, _within(pieces, first, last)))
         (mine,) = spilled([Packed((), own.columns())], spill)
-        shards = (shard.packed for shard in self._shards)
-        sources: Sources = tuple(
-            (each.path, tuple(place for place in each.layout if place[0] == "ready")) for each in shards
-        )
-        if mine.path:
-            sources = (*sources, (mine.path, mine.layout))
+        paths = "\n".join(shard.packed.path for shard in self._shards)  # one text: a tuple of each would be unpickled
+        places = np.array([_place(shard.packed) for shard in self._shards], np.int64)
         for group in _grouped(described, rows_max):
-            counted = tuple((facts, len(each)) for facts, each in group)
-            yield Packed(
-                (counted, sources), {"pieces": np.concatenate([each for _, each in group]).ravel(), **mine.columns}
-            )
+            meta = (tuple((facts, len(pieces)) for facts, pieces in group), paths, mine.path, mine.layout)
+            pieces = np.concatenate([each for _, each in group])
+            yield Packed(meta, {"pieces": pieces.ravel(), "places": places.ravel(), **mine.columns})
 
     def _pieces(self, retailer: int, step: int, own: "_Own") -> Pieces:
         """Say where the rows of one retailer and instant stand, ascending by point id."""
@@ -235,15 +229,22 @@ def file_rows(element: Packed, opened: dict[str, Columns]) -> Iterator[tuple[Fac
 
     What stands in files is mapped once and kept in `opened` by path, for the next element.
     """
-    files, sources = element.meta
-    for path, layout in sources:
-        if path not in opened:
-            opened[path] = Packed((), path=path, layout=layout).opened()
-    ready = [opened[path].get("ready") for path, _ in sources]
-    own = element.columns if "position" in element.columns else opened[sources[_OWN][0]]
+    files, paths, own_path, own_layout = element.meta
+    sources = paths.split("\n")
+    if not all(path in opened for path in (*sources, own_path)):
+        for path, (place, count) in zip(sources, element.columns["places"].reshape(-1, 2).tolist(), strict=True):
+            opened[path] = Packed((), path=path, layout=(("ready", "<u8", count, place),)).opened()
+        opened[own_path] = Packed((), path=own_path, layout=own_layout).opened()
+    ready = [opened[path].get("ready") for path in sources]
+    own = opened[own_path] if own_path else element.columns
     pieces = map(tuple, element.columns["pieces"].reshape(-1, 3).tolist())
     for facts, count in files:
         yield facts, _gathered(list(islice(pieces, count)), ready, own)
+
+
+def _place(packed: Packed) -> tuple[int, int]:
+    """Return where the ready rows of a shard stand in its file, and how many there are."""
+    return next(((place, count) for name, _, count, place in packed.layout if name == "ready"), (0, 0))
 
 
 def _gathered(pieces: list[Piece], ready: list[Any], own: Columns) -> Columns:
