@@ -17,6 +17,8 @@ CLOSING = 3
 LAST_WITH_VALUE = 2
 WITHDRAWN = 8
 NOBODY = 0xFFFF
+LOOK_UP = 0xFFFFFFFE
+"""In place of a supply row: to be found by retailer, slot and instant."""
 HOLDERS_MAX = 16  # retailers one cell can have been issued to
 
 _MISSING_STATE, _VALUE_STATE, _WITHDRAWN_STATE = 0, 1, 2
@@ -178,9 +180,12 @@ def reference_rows(
 ) -> None:
     """Name the supply row whose customer_ref goes out with each cell: the retailer's latest known one at the slot.
 
-    The only supply row of a point is not asked: without it, the retailer would not have been issued the cell.
+    Only rows of `out` that say `LOOK_UP` are filled. The only supply row of a point is not asked: without it, the
+    retailer would not have been issued the cell.
     """
     for i in range(len(position)):
+        if out[i] != LOOK_UP:
+            continue
         p = position[i]
         first, last = supply_of[p], supply_of[p + 1]
         found = first if last == first + 1 else np.int64(-1)

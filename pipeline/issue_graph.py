@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.books import open_book
 from pipeline.cell_kernels import Ends
 from pipeline.columns import Columns
-from pipeline.delivery import NO_REF, DeliveryFile, ManifestEntry, write_delivery
+from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
 from pipeline.issuance_kernels import CLOSING, reference_rows
 from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
@@ -25,7 +25,7 @@ from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
 from pipeline.runner import ONE_KEY, CollectReports, Elements
 from pipeline.shard_cells import shard_cells
-from pipeline.slot_rows import Facts, SlotRows, file_rows
+from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups
 
 SLOTS_PER_ELEMENT = 48
 
@@ -101,7 +101,7 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             ends = Ends(start.value, start.arrival, end.value, end.arrival, *_others(issue, shard, plan.slot))
             instants = np.array(plan.instants, np.int64)
             received = int(np.count_nonzero(end.arrival <= issue.to_ms))
-            payload = shard_cells(view, shard, plan.slot, instants, plan.real, ends)
+            payload = shard_cells(view, shard, plan.slot, instants, plan.real, ends, references=issue.xml)
             cells = Packed((shard, plan.instants, plan.real, received), payload)
             (cells,) = spilled([cells], issue.spill / f"cells-{plan.slot}-{shard:05d}")
             yield plan.slot, cells
@@ -241,9 +241,9 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         issue = self._issue
         view = open_master(issue.home, issue.master)
         retailer, slot, revision, split, issued_ms = facts
-        position, quality = rows["position"], rows["quality"]
-        reference = np.full(len(position), NO_REF, np.uint32)
-        if issue.xml:
+        position, quality, reference = rows["position"], rows["quality"], rows["reference"]
+        if issue.xml and has_lookups(reference):
+            reference = reference.copy()
             reference_rows(
                 view.supply_of,
                 view.supply_from,

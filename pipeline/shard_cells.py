@@ -14,6 +14,8 @@ from pipeline.ready_kernels import order_ready, take_ready
 
 TOTALS = tuple(f"total_{name}" for name in Totals._fields)
 """Columns of the totals, each flattened from (indexes, 3)."""
+_NOTHING = np.empty(0, np.int64)
+_NOTHING.flags.writeable = False  # as the mapped columns of a master version are
 
 
 def dated(view: MasterView) -> Dated:
@@ -21,8 +23,20 @@ def dated(view: MasterView) -> Dated:
     return Dated(**{name: getattr(view, name) for name in Dated._fields})
 
 
-def shard_cells(view: MasterView, shard: int, slot: int, instants: NDArray[np.int64], real: int, ends: Ends) -> Columns:
-    """Compute the cells of a shard at a slot over ascending instants; `real` of them are due, one may be ahead."""
+def shard_cells(
+    view: MasterView,
+    shard: int,
+    slot: int,
+    instants: NDArray[np.int64],
+    real: int,
+    ends: Ends,
+    *,
+    references: bool = False,
+) -> Columns:
+    """Compute the cells of a shard at a slot over ascending instants; `real` of them are due, one may be ahead.
+
+    Ready rows come with the supply rows of their customer_refs where `references` asks for them.
+    """
     columns, blocks = dated(view), _measured(view, shard)
     first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
     totals = Totals(*(np.zeros((size, 3), np.int64) for size in (len(view.retailers), len(view.bgs), 256)))
@@ -39,14 +53,18 @@ def shard_cells(view: MasterView, shard: int, slot: int, instants: NDArray[np.in
             table[:] = 0
     totals.retailer[:, [EXPECTED, AVAILABLE]] += counts.reshape(-1, READY_STEPS).sum(axis=1)[:, None]
     events = Timeline._make(column[:count] for column in events)
-    return shard_rows(events, first, ready, counts) | dict(zip(TOTALS, (each.ravel() for each in totals), strict=True))
+    rows = shard_rows(events, view if references else None, first, ready, counts)
+    return rows | dict(zip(TOTALS, (each.ravel() for each in totals), strict=True))
 
 
-def shard_rows(events: Timeline, first: int, ready: NDArray[np.uint64], counts: NDArray[np.int64]) -> Columns:
+def shard_rows(
+    events: Timeline, view: MasterView | None, first: int, ready: NDArray[np.uint64], counts: NDArray[np.int64]
+) -> Columns:
     """Order the rows of ready cells by retailer and instant, with those that events turn out to make ready.
 
     Args:
         events: of the other cells; changed.
+        view: the master, where rows come with the supply rows of their customer_refs.
         first: position of the first cell.
         ready: a word a cell; changed.
         counts: ready cells by group; changed.
@@ -54,9 +72,11 @@ def shard_rows(events: Timeline, first: int, ready: NDArray[np.uint64], counts: 
     """
     left = take_ready(events, first, ready, counts)
     rows = np.empty(int(counts.sum()), np.uint64)
-    order_ready(ready, first, np.cumsum(counts) - counts, rows)
+    reference = np.empty(0 if view is None else len(rows), np.uint32)
+    supply_of, ref_off = (_NOTHING, _NOTHING) if view is None else (view.supply_of, view.supply_ref_off)
+    order_ready(ready, first, np.cumsum(counts) - counts, rows, supply_of, ref_off, reference)
     rest = Timeline._make(column[:left] for column in events)
-    return {"ready_counts": counts.astype(np.uint32), "ready": rows, **rest._asdict()}
+    return {"ready_counts": counts.astype(np.uint32), "ready": rows, "ready_reference": reference, **rest._asdict()}
 
 
 def _room(count: int) -> Timeline:

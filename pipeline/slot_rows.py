@@ -11,22 +11,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cell_kernels import Timeline
 from pipeline.columns import Columns
-from pipeline.issuance_kernels import CLOSING, Rows, ascends, count_expected, issue_rows
+from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, ascends, count_expected, issue_rows
 from pipeline.master import MasterView
 from pipeline.packed import Packed, spilled
 from pipeline.plain_kernels import READY_STEPS
 from pipeline.ready_kernels import all_ascend, unpack_ready
 
 FILES_PER_ELEMENT = 64
-_KINDS = {"position": np.uint32, "quality": np.uint8, "energy": np.int64}
-"""Columns of a row."""
+_KINDS = {"position": np.uint32, "quality": np.uint8, "energy": np.int64, "reference": np.uint32}
+"""Columns of a row; `reference` is the supply row of its customer_ref."""
+_READY = {"ready": "<u8", "ready_reference": "<u4"}
+"""What of a shard's columns is read where files are written; the second may be empty."""
 _OWN = -1
 
 Facts = tuple[int, int, int, int, int]
@@ -42,10 +43,14 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return starts
 
 
-def _unpacked(words: NDArray[np.uint64]) -> Columns:
-    rows: Columns = {name: np.empty(len(words), kind) for name, kind in _KINDS.items()}
-    unpack_ready(words, rows["position"], rows["quality"], rows["energy"])
-    return rows
+def _unpacked(words: NDArray[np.uint64], reference: NDArray[np.uint32]) -> Columns:
+    """Return the rows of words; their references are to be looked up where they were not brought."""
+    count = len(words)
+    position, quality, energy = np.empty(count, np.uint32), np.empty(count, np.uint8), np.empty(count, np.int64)
+    unpack_ready(words, position, quality, energy)
+    if len(reference) < count:
+        reference = np.full(count, LOOK_UP, np.uint32)
+    return {"position": position, "quality": quality, "energy": energy, "reference": reference}
 
 
 @lru_cache(maxsize=4)
@@ -60,6 +65,7 @@ class _Shard:
     ready: NDArray[np.int64]  # (retailers, instants of revision 00): how many rows are ready
     ready_at: NDArray[np.int64]
     words: NDArray[np.uint64]
+    reference: NDArray[np.uint32]
     events: Timeline
     decided: NDArray[np.int64]  # (retailers, instants): how many rows were decided here
     decided_at: NDArray[np.int64]
@@ -70,7 +76,8 @@ class _Shard:
         ready = columns["ready_counts"].astype(np.int64).reshape(retailers, READY_STEPS)
         events = Timeline._make(columns[name] for name in Timeline._fields)
         nothing = np.zeros((retailers, steps), np.int64)
-        return cls(packed, ready, _starts(ready), columns["ready"], events, nothing, nothing, {})
+        words, reference = (columns[name] for name in _READY)
+        return cls(packed, ready, _starts(ready), words, reference, events, nothing, nothing, {})
 
     def decide(self, steps: int, close: NDArray[np.int8]) -> None:
         """Decide the rows of the cells whose story is not plain."""
@@ -81,14 +88,15 @@ class _Shard:
         rows = Rows(np.empty(total, np.uint32), np.empty(total, np.uint8), np.empty(total, np.int64))
         self.decided, self.decided_at = counts, _starts(counts)
         issue_rows(self.events, steps, close, True, self.decided_at.copy(), rows)  # noqa: FBT003
-        self.decided_rows = rows._asdict()
+        self.decided_rows = rows._asdict() | {"reference": np.full(total, LOOK_UP, np.uint32)}
 
     def rows(self, retailer: int, step: int) -> list[Columns]:
         """Return the rows of one retailer and instant: those that were ready, those that were decided."""
         found: list[Columns] = []
         if step < READY_STEPS and self.ready[retailer, step]:
             first = int(self.ready_at[retailer, step])
-            found.append(_unpacked(self.words[first : first + int(self.ready[retailer, step])]))
+            some = slice(first, first + int(self.ready[retailer, step]))
+            found.append(_unpacked(self.words[some], self.reference[some]))
         if self.decided[retailer, step]:
             first = int(self.decided_at[retailer, step])
             last = first + int(self.decided[retailer, step])
@@ -148,7 +156,7 @@ class SlotRows:
             described.append((facts, _within(pieces, first, last)))
         (mine,) = spilled([Packed((), own.columns())], spill)
         paths = "\n".join(shard.packed.path for shard in self._shards)  # one text: a tuple of each would be unpickled
-        places = np.array([_place(shard.packed) for shard in self._shards], np.int64)
+        places = np.array([_places(shard.packed) for shard in self._shards], np.int64)
         for group in _grouped(described, rows_max):
             meta = (tuple((facts, len(pieces)) for facts, pieces in group), paths, mine.path, mine.layout)
             pieces = np.concatenate([each for _, each in group])
@@ -232,31 +240,37 @@ def file_rows(element: Packed, opened: dict[str, Columns]) -> Iterator[tuple[Fac
     files, paths, own_path, own_layout = element.meta
     sources = paths.split("\n")
     if not all(path in opened for path in (*sources, own_path)):
-        for path, (place, count) in zip(sources, element.columns["places"].reshape(-1, 2).tolist(), strict=True):
-            opened[path] = Packed((), path=path, layout=(("ready", "<u8", count, place),)).opened()
+        for path, places in zip(sources, element.columns["places"].reshape(-1, 2 * len(_READY)).tolist(), strict=True):
+            layout = zip(_READY, _READY.values(), places[1::2], places[::2], strict=True)
+            opened[path] = Packed((), path=path, layout=tuple(layout)).opened()
         opened[own_path] = Packed((), path=own_path, layout=own_layout).opened()
-    ready = [opened[path].get("ready") for path in sources]
+    ready = [opened[path] for path in sources]
     own = opened[own_path] if own_path else element.columns
     pieces = map(tuple, element.columns["pieces"].reshape(-1, 3).tolist())
     for facts, count in files:
         yield facts, _gathered(list(islice(pieces, count)), ready, own)
 
 
-def _place(packed: Packed) -> tuple[int, int]:
-    """Return where the ready rows of a shard stand in its file, and how many there are."""
-    return next(((place, count) for name, _, count, place in packed.layout if name == "ready"), (0, 0))
+def _places(packed: Packed) -> list[int]:
+    """Return where the ready rows of a shard stand in its file, and how many there are, column by column."""
+    found = {name: (place, count) for name, _, count, place in packed.layout}
+    return [number for name in _READY for number in found.get(name, (0, 0))]
 
 
-def _gathered(pieces: list[Piece], ready: list[Any], own: Columns) -> Columns:
+def _gathered(pieces: list[Piece], ready: list[Columns], own: Columns) -> Columns:
     """Return the rows of pieces, one behind the other."""
-    if all(source == _OWN for source, _, _ in pieces) and len(pieces) == 1:
+    if len(pieces) == 1 and pieces[0][0] == _OWN:
         _, first, last = pieces[0]
         return {name: own[name][first:last] for name in _KINDS}
-    words = [
-        np.zeros(last - first, np.uint64) if source == _OWN else ready[source][first:last]
-        for source, first, last in pieces
+    parts = [
+        [
+            np.zeros(last - first, _READY[name]) if source == _OWN else ready[source][name][first:last]
+            for source, first, last in pieces
+        ]
+        for name in _READY
     ]
-    rows = _unpacked(words[0] if len(words) == 1 else np.concatenate(words))
+    words, reference = (each[0] if len(each) == 1 else np.concatenate(each) for each in parts)
+    rows = _unpacked(words, reference)
     at = 0
     for source, first, last in pieces:
         if source == _OWN:
@@ -264,3 +278,8 @@ def _gathered(pieces: list[Piece], ready: list[Any], own: Columns) -> Columns:
                 rows[name][at : at + last - first] = own[name][first:last]
         at += last - first
     return rows
+
+
+def has_lookups(reference: NDArray[np.uint32]) -> bool:
+    """Say whether the customer_refs of some rows are still to be found."""
+    return bool((reference == LOOK_UP).any())

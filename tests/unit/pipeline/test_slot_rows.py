@@ -3,6 +3,7 @@
 
 from dataclasses import fields
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.cell_kernels import Timeline
-from pipeline.issuance_kernels import CLOSING, Rows, count_expected, issue_rows
+from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, count_expected, issue_rows
 from pipeline.issue_graph import _closings
 from pipeline.master import MasterView
 from pipeline.packed import Packed, PackedCoder, spilled
 from pipeline.plain_kernels import NOT_READY, READY_ENERGY, READY_STEPS
+from pipeline.ready_kernels import NO_REFERENCE
 from pipeline.shard_cells import shard_rows
 from pipeline.slot_rows import SlotRows, file_rows
 
@@ -33,13 +35,16 @@ def timeline(cells: list[list[Event]], first: int) -> Timeline:
     return Timeline._make(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
 
 
-def master(points: int, *, in_order: bool) -> MasterView:
-    """Build a master of which only what rows need is filled in."""
+def master(points: int, *, in_order: bool, rows: list[int]) -> MasterView:
+    """Build a master of which only what rows need is filled in; every third supply row has no customer_ref."""
     rank = np.arange(points, dtype=np.uint32)
+    supply_of = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
     known: dict[str, Any] = {
         "version": 1,
         "retailers": tuple(f"{10_000 + r}" for r in range(RETAILERS)),
         "rank": rank if in_order else np.random.default_rng(points).permutation(rank),
+        "supply_of": supply_of,
+        "supply_ref_off": np.cumsum(np.arange(supply_of[-1] + 1) % 3 > 0).astype(np.int64),
     }
     empty: dict[str, Any] = {each.name: np.empty(0) for each in fields(MasterView)}
     return MasterView(**(empty | known))
@@ -90,6 +95,8 @@ def cells(draw: st.DrawFn, steps: int) -> list[Event]:
         lambda steps: st.tuples(st.just(steps), st.lists(st.lists(cells(steps), max_size=6), max_size=4))
     ),
     in_order=st.booleans(),
+    references=st.booleans(),
+    random=st.randoms(use_true_random=False),
 )
 def test_ready_and_decided_rows_are_the_rows_of_the_slot(
     *,
@@ -97,16 +104,18 @@ def test_ready_and_decided_rows_are_the_rows_of_the_slot(
     inline_max: int,
     case: tuple[int, list[list[list[Event]]]],
     in_order: bool,
+    references: bool,
+    random: Random,
 ) -> None:
     steps, shards = case
     shards = shards or [[]]
     points = sum(map(len, shards))
-    view = master(points, in_order=in_order)
+    view = master(points, in_order=in_order, rows=[random.choice([1, 1, 1, 2]) for _ in range(points)])
     parts: list[Packed] = []
     first = 0
     for number, shard in enumerate(shards):
         ready, counts = np.full(len(shard), NOT_READY), np.zeros(RETAILERS * READY_STEPS, np.int64)
-        columns = shard_rows(timeline(shard, first), first, ready, counts)
+        columns = shard_rows(timeline(shard, first), view if references else None, first, ready, counts)
         packed = Packed((number, tuple(range(steps)), steps, 0), columns)
         parts += [
             through_the_runner(each) for each in spilled([packed], tmp_path / f"cells-{number}", inline_max=inline_max)
@@ -129,8 +138,12 @@ def test_ready_and_decided_rows_are_the_rows_of_the_slot(
     opened: dict[str, Any] = {}
     for element in rows.elements(files, tmp_path / "rows", ROWS_PER_FILE):
         for facts, columns in file_rows(through_the_runner(element), opened):
-            position, quality, energy = (columns[name].tolist() for name in ("position", "quality", "energy"))
+            position, quality, energy, reference = (columns[name].tolist() for name in columns)
             found.setdefault((facts[0], facts[3]), []).extend(zip(position, quality, energy, strict=True))
+            for p, supply in zip(position, reference, strict=True):
+                assert supply == LOOK_UP or (references and supply in {NO_REFERENCE, int(view.supply_of[p])})
+                if supply not in {LOOK_UP, NO_REFERENCE}:
+                    assert view.supply_ref_off[supply + 1] > view.supply_ref_off[supply]
     assert {key: sorted(group, key=lambda row: view.rank[row[0]]) for key, group in wanted.items()} == found
 
 
