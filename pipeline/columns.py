@@ -5,6 +5,7 @@ One JSON line names the columns, their types, lengths and offsets; the raw array
 so a reader maps the file and copies nothing. The bytes are a function of the columns alone.
 """
 
+import ctypes
 import json
 import os
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from koma.errors import HomeError
 
 MAGIC = b"KOMACOL1"
 _ALIGN = 64
+
+_SYNC_FILE_RANGE = getattr(ctypes.CDLL(None), "sync_file_range", None)
+_WRITE = 2  # SYNC_FILE_RANGE_WRITE of Linux
 
 Columns = dict[str, NDArray[Any]]
 
@@ -44,7 +48,14 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]], meta: Mapping
             while view:
                 view = view[file.write(view) :]
         file.truncate(start + position)
+        _start_writing(file.fileno())
     return start + position
+
+
+def _start_writing(descriptor: int) -> None:
+    """Let the disk begin with a file now, where the system can: the caller's sync has less to wait for."""
+    if _SYNC_FILE_RANGE is not None:
+        _SYNC_FILE_RANGE(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)
 
 
 def read_columns(path: Path) -> tuple[Columns, dict[str, Any]]:

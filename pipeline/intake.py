@@ -15,6 +15,7 @@ from koma.limits import BATCH_READS_MAX
 from koma.settings import Settings
 from koma.slots import JST, format_jst
 from pipeline import quarantine
+from pipeline.exchange import read_reports
 from pipeline.handover import Chunk, Rejected, plan_chunks
 from pipeline.held import held_chunk
 from pipeline.home import Home, publish, sync_filesystem
@@ -23,7 +24,7 @@ from pipeline.journal import NEVER, Journal, Segment
 from pipeline.master import open_master
 from pipeline.prefilter import Bounds
 from pipeline.prefilter.arrivals import DAY_MS, Arrivals
-from pipeline.runner import new_pipeline, read_reports
+from pipeline.runner import new_pipeline
 
 CHUNKS_PER_GROUP = 16
 PACKED = (".gz", ".zst")
@@ -91,7 +92,7 @@ def take_in(
         return result
     while True:
         work = home.fresh_tmp("intake")
-        for folder in ("registers", "held", "quarantine", "reports"):
+        for folder in ("registers", "held", "quarantine"):
             (work / folder).mkdir()
         intake = Intake(
             home=home.root,
@@ -105,7 +106,7 @@ def take_in(
         groups, unreadable = _groups(files, [home.path("held") / name for name in state.held] if rejudge else [])
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
             build_intake(pipeline, groups, intake)
-        collected: list[Report] = read_reports(intake.reports)
+        collected: list[Report] = read_reports(work)
         ahead = [] if accept_clock else _too_far_ahead(collected, state.clock_ms, settings.clock_jump_days)
         if not ahead:
             break
@@ -133,7 +134,7 @@ def take_in(
     return result
 
 
-def _groups(files: Iterable[Path], held: Iterable[Path]) -> tuple[list[tuple[int, Group]], list[Rejected]]:
+def _groups(files: Iterable[Path], held: Iterable[Path]) -> tuple[list[Group], list[Rejected]]:
     """Cut files into elements of several chunks each."""
     unreadable: list[Rejected] = []
     chunks = [held_chunk(path) for path in held]
@@ -151,7 +152,7 @@ def _groups(files: Iterable[Path], held: Iterable[Path]) -> tuple[list[tuple[int
             last.append(chunk)
         else:
             groups.append([chunk])
-    return [(number, tuple(group)) for number, group in enumerate(groups)], unreadable
+    return [tuple(group) for group in groups], unreadable
 
 
 def _unreadable(rejected: list[Rejected]) -> Report:

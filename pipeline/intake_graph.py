@@ -22,6 +22,7 @@ from koma.slots import MS_PER_SLOT
 from pipeline import quarantine
 from pipeline.books import open_book
 from pipeline.columns import write_columns
+from pipeline.exchange import Elements, leave_report, read_element
 from pipeline.handover import decode_chunk
 from pipeline.handover.batch import Chunk, Decoded, ReadBatch, Rejected
 from pipeline.held import is_held, read_held, write_held
@@ -35,7 +36,6 @@ from pipeline.prefilter.kernels import name_meters
 from pipeline.register_files import RegisterFile
 from pipeline.register_kernels import ABSENT_MS
 from pipeline.registers import Lost, RegisterBook, let_in
-from pipeline.runner import Elements, leave_report
 
 BUCKETS = 16
 """Neighbouring shards travel together: an element costs the runner as much as a hundred thousand reads."""
@@ -58,11 +58,6 @@ class Intake:
     def registers(self) -> Path:
         """Where register files stand until the intake is recorded."""
         return self.work / "registers"
-
-    @property
-    def reports(self) -> Path:
-        """Where each element says what it came to."""
-        return self.work / "reports"
 
 
 @dataclass(slots=True)
@@ -105,9 +100,10 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._intake = intake
 
-    def process(self, element: tuple[int, Iterable[Group]]) -> Iterator[tuple[int, str]]:
+    def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, str]]:
         """Yield (bucket of shards, name of a register file) for each bucket the group touches; leave a report."""
-        number, (group,) = element
+        number = element[0]
+        group: Group = read_element(self._intake.work, number)
         view = open_master(self._intake.home, self._intake.master)
         report = Report()
         taken = _Taken()
@@ -127,7 +123,7 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             report.register_file = name, tuple(np.unique(columns["stamp"]).tolist())
             for bucket in np.unique(columns["shard"] * BUCKETS // view.n_shards).tolist():
                 yield bucket, name
-        leave_report(self._intake.reports, f"group-{number:06d}", report)
+        leave_report(self._intake.work, f"group-{number:06d}", report)
 
     def _take(self, decoded: Decoded, view: MasterView, report: Report, taken: "_Taken", *, rejudged: bool) -> None:
         batch, counts = decoded.batch, report.counts
@@ -233,7 +229,7 @@ class ElectReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
                 self._elect(book, view, shard, stamp, holding, report, refused)
         if refused:
             report.quarantined = pa.concat_tables(refused)
-        leave_report(intake.reports, f"shards-{bucket:06d}", report)
+        leave_report(intake.work, f"shards-{bucket:06d}", report)
         return []
 
     def _elect(
@@ -339,11 +335,11 @@ def _meters(view: MasterView, shard: int, local: NDArray[np.uint32]) -> pa.Array
     return quarantine.meter_texts(named)
 
 
-def build_intake(pipeline: Any, groups: list[tuple[int, Group]], intake: Intake) -> None:
+def build_intake(pipeline: Any, groups: list[Group], intake: Intake) -> None:
     """Add the intake graph to a Beam pipeline; every element leaves a `Report`."""
     _ = (
         pipeline
-        | "HandoverFiles" >> Elements(groups)
+        | "HandoverFiles" >> Elements(intake.work, groups)
         | "DecodeAndFilter" >> beam.ParDo(DecodeAndFilter(intake)).with_output_types(tuple[int, str])
         | "ByShards" >> beam.GroupByKey()
         | "RegisterBook" >> beam.ParDo(ElectReads(intake))

@@ -18,12 +18,12 @@ from pipeline.books import open_book
 from pipeline.cell_kernels import Ends
 from pipeline.columns import Columns
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
+from pipeline.exchange import Elements, leave_report, read_element
 from pipeline.issuance_kernels import CLOSING, reference_rows
 from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
-from pipeline.runner import ONE_KEY, CollectReports, Elements
 from pipeline.shard_cells import shard_cells
 from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups
 
@@ -88,10 +88,10 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._issue = issue
 
-    def process(self, element: tuple[int, Iterable[tuple[int, tuple[SlotPlan, ...]]]]) -> Iterator[tuple[int, Packed]]:
+    def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, Packed]]:
         """Yield (slot, events and totals of the shard)."""
-        ((shard, plans),) = element[1]
         issue = self._issue
+        shard, plans = read_element(issue.work, element[0])
         view = open_master(issue.home, issue.master)
         book = open_book(issue.home, issue.batches)
         installs = int(view.shard_installs[shard])
@@ -125,8 +125,8 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Keep the description."""
         self._issue = issue
 
-    def process(self, element: tuple[int, Any]) -> Iterator[Any]:
-        """Yield elements of some files each, and one report."""
+    def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, Packed]]:
+        """Yield elements of some files each; leave a report."""
         slot, parts = element[0], sorted(element[1], key=lambda part: part.meta[0])
         issue = self._issue
         view = open_master(issue.home, issue.master)
@@ -143,7 +143,7 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         elements = rows.elements(files, issue.spill / f"rows-{slot}", issue.rows_per_file // 4)
         for number, element_of_files in enumerate(elements):
             yield slot << 32 | number, element_of_files
-        yield beam.pvalue.TaggedOutput("report", (ONE_KEY, report))
+        leave_report(issue.work, f"slot-{slot}", [report])
 
 
 def _closings(expected: NDArray[np.int64], unissued: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -227,11 +227,12 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         self._issue = issue
         self._opened: dict[str, Columns] = {}
 
-    def process(self, element: tuple[int, Iterable[Packed]]) -> Iterator[tuple[int, ManifestEntry]]:
-        """Yield the manifest entry of each file, under one key."""
-        (packed,) = element[1]
-        for facts, rows in file_rows(packed, self._opened):
-            yield ONE_KEY, self._write(facts, rows)
+    def process(self, element: tuple[int, Iterable[Packed]]) -> list[None]:
+        """Write, and leave the manifest entries."""
+        number, (packed,) = element
+        entries = [self._write(facts, rows) for facts, rows in file_rows(packed, self._opened)]
+        leave_report(self._issue.work, f"files-{number}", entries)
+        return []
 
     def finish_bundle(self) -> None:
         """Let go of the files of rows."""
@@ -281,22 +282,14 @@ def slot_elements(plans: list[SlotPlan], shards: int) -> list[tuple[int, tuple[S
     return [(shard, span) for span in spans for shard in range(shards)]
 
 
-def build_issue(pipeline: Any, elements: list[tuple[int, tuple[SlotPlan, ...]]], issue: Issue, reports: Path) -> None:
-    """Add the issue graph to a Beam pipeline; manifest entries and slot reports are written to `reports`."""
-    cells = (
+def build_issue(pipeline: Any, elements: list[tuple[int, tuple[SlotPlan, ...]]], issue: Issue) -> None:
+    """Add the issue graph to a Beam pipeline; stages leave manifest entries and slot reports."""
+    _ = (
         pipeline
-        | "Shards" >> Elements(enumerate(elements))
+        | "Shards" >> Elements(issue.work, elements)
         | "Intervals" >> beam.ParDo(ComputeCells(issue)).with_output_types(tuple[int, Packed])
-    )
-    issued = (
-        cells
         | "BySlot" >> beam.GroupByKey()
-        | "Issue"
-        >> beam.ParDo(IssueRows(issue)).with_output_types(tuple[int, Packed]).with_outputs("report", main="files")
-    )
-    written = (
-        issued.files
+        | "Issue" >> beam.ParDo(IssueRows(issue)).with_output_types(tuple[int, Packed])
         | "SpreadFiles" >> beam.GroupByKey()
-        | "Delivery" >> beam.ParDo(WriteDelivery(issue)).with_output_types(tuple[int, Any])
+        | "Delivery" >> beam.ParDo(WriteDelivery(issue))
     )
-    (issued.report, written) | "Reports" >> beam.Flatten() | CollectReports(reports, issue.spill)

@@ -11,13 +11,14 @@ from pathlib import Path
 from koma.settings import Settings
 from koma.slots import format_jst, slot_date, slot_start_ms
 from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, placed, sort_key
+from pipeline.exchange import read_reports
 from pipeline.home import Home, in_parallel, publish, sync_filesystem
 from pipeline.instants import FIRST_ISSUES
 from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
 from pipeline.journal import Journal, State
 from pipeline.master import open_master
 from pipeline.plan import SlotPlan, latest_arrivals, latest_decisions, plan_slots
-from pipeline.runner import new_pipeline, read_reports
+from pipeline.runner import new_pipeline
 
 MANIFEST = "manifest.jsonl"
 
@@ -110,11 +111,11 @@ def _plans(what: Issue, state: State, settings: Settings, extras: list[int]) -> 
 def _computed(what: Issue, settings: Settings, plans: list[SlotPlan]) -> list[ManifestEntry | SlotReport]:
     if not plans:
         return []
-    reports = what.work / "reports"
     shards = open_master(what.home, what.master).n_shards
     with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
-        build_issue(pipeline, slot_elements(plans, shards), what, reports)
-    return read_reports(reports)
+        build_issue(pipeline, slot_elements(plans, shards), what)
+    shutil.rmtree(what.spill, ignore_errors=True)  # before anything is synced: none of it has to reach the disk
+    return [each for report in read_reports(what.work) for each in report]
 
 
 def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotReport]) -> Issued:
@@ -132,7 +133,8 @@ def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotRep
         else:
             slots.append(each)
     for report in slots:
-        result.slots.add(report.slot)
+        if files[report.slot] or report.closed:
+            result.slots.add(report.slot)
         result.pending |= report.pending
         result.closed += len(report.closed)
         for closed in report.closed:

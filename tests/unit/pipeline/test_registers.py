@@ -71,7 +71,8 @@ class Shelf:
             if elected.changed_ms != -ABSENT_MS:
                 stamps.append((stamp, elected.changed_ms))
             book.remember(SHARD, stamp, [name], elected.column)
-        return Outcome(*counts.tolist(), sorted(lost), tuple(stamps))
+        accepted, duplicate, conflict = counts.tolist()
+        return Outcome(accepted, duplicate, conflict, sorted(lost), tuple(stamps))
 
     def take(self, reads: Sequence[Reading], installs: int = INSTALLS) -> Outcome:
         name = f"{len(self.segments) + 1:08d}-000000.col"
