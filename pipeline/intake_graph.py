@@ -22,7 +22,7 @@ from koma.slots import MS_PER_SLOT
 from pipeline import quarantine
 from pipeline.books import open_book
 from pipeline.columns import write_columns
-from pipeline.exchange import Elements, leave_report, read_element
+from pipeline.exchange import Elements, Reporting, read_element
 from pipeline.handover import decode_chunk
 from pipeline.handover.batch import Chunk, Decoded, ReadBatch, Rejected
 from pipeline.held import is_held, read_held, write_held
@@ -93,11 +93,12 @@ class Report:
     quarantined: pa.Table | None = None
 
 
-class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+class DecodeAndFilter(Reporting):
     """Decode a group of chunks, judge the rows, find their installations, cut the reads by shard."""
 
     def __init__(self, intake: Intake) -> None:
         """Keep the description."""
+        super().__init__(intake.work)
         self._intake = intake
 
     def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, str]]:
@@ -123,7 +124,7 @@ class DecodeAndFilter(beam.DoFn):  # type: ignore[misc]  # Beam has no types
             report.register_file = name, tuple(np.unique(columns["stamp"]).tolist())
             for bucket in np.unique(columns["shard"] * BUCKETS // view.n_shards).tolist():
                 yield bucket, name
-        leave_report(self._intake.work, f"group-{number:06d}", report)
+        self.report(f"group-{number:06d}", report)
 
     def _take(self, decoded: Decoded, view: MasterView, report: Report, taken: "_Taken", *, rejudged: bool) -> None:
         batch, counts = decoded.batch, report.counts
@@ -209,11 +210,12 @@ def _held_rows(batch: ReadBatch, routed: Routed) -> ReadBatch:
     )
 
 
-class ElectReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+class ElectReads(Reporting):
     """Let all reads of a bucket of shards into the register book: which count, and what becomes of the others."""
 
     def __init__(self, intake: Intake) -> None:
         """Keep the description."""
+        super().__init__(intake.work)
         self._intake = intake
 
     def process(self, element: tuple[int, Iterable[str]]) -> list[None]:
@@ -229,7 +231,7 @@ class ElectReads(beam.DoFn):  # type: ignore[misc]  # Beam has no types
                 self._elect(book, view, shard, stamp, holding, report, refused)
         if refused:
             report.quarantined = pa.concat_tables(refused)
-        leave_report(intake.work, f"shards-{bucket:06d}", report)
+        self.report(f"shards-{bucket:06d}", report)
         return []
 
     def _elect(

@@ -18,7 +18,7 @@ from pipeline.books import open_book
 from pipeline.cell_kernels import Ends
 from pipeline.columns import Columns
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
-from pipeline.exchange import Elements, leave_report, read_element
+from pipeline.exchange import Elements, Reporting, read_element
 from pipeline.issuance_kernels import CLOSING, reference_rows
 from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
@@ -118,11 +118,12 @@ def _others(issue: Issue, shard: int, slot: int) -> tuple[NDArray[Any], ...]:
     )
 
 
-class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+class IssueRows(Reporting):
     """Decide, for one slot and all retailers, which rows go out at which instant, and cut them into files."""
 
     def __init__(self, issue: Issue) -> None:
         """Keep the description."""
+        super().__init__(issue.work)
         self._issue = issue
 
     def process(self, element: tuple[int, Any]) -> Iterator[tuple[int, Packed]]:
@@ -140,10 +141,10 @@ class IssueRows(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         report.pending = bool(rows.counts[:, real:].any())
         report.closed = _closed(view, slot, rows.expected, rows.unissued, close, instants[:real], issue.from_ms)
         files = list(_files(slot, instants[:real], issue, rows.counts))
-        elements = rows.elements(files, issue.spill / f"rows-{slot}", issue.rows_per_file // 4)
+        elements = rows.elements(files, issue.spill / f"rows-{slot}", issue.rows_per_file)
         for number, element_of_files in enumerate(elements):
             yield slot << 32 | number, element_of_files
-        leave_report(issue.work, f"slot-{slot}", [report])
+        self.report(f"slot-{slot}", [report])
 
 
 def _closings(expected: NDArray[np.int64], unissued: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -219,11 +220,12 @@ def _slot_report(view: MasterView, slot: int, received: int, shards: list[Column
     )
 
 
-class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
+class WriteDelivery(Reporting):
     """Write the delivery files of an element below the run's folder."""
 
     def __init__(self, issue: Issue) -> None:
         """Keep the description."""
+        super().__init__(issue.work)
         self._issue = issue
         self._opened: dict[str, Columns] = {}
 
@@ -231,12 +233,13 @@ class WriteDelivery(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         """Write, and leave the manifest entries."""
         number, (packed,) = element
         entries = [self._write(facts, rows) for facts, rows in file_rows(packed, self._opened)]
-        leave_report(self._issue.work, f"files-{number}", entries)
+        self.report(f"files-{number}", entries)
         return []
 
     def finish_bundle(self) -> None:
-        """Let go of the files of rows."""
+        """Let go of the files of rows, and leave the reports."""
         self._opened.clear()
+        super().finish_bundle()
 
     def _write(self, facts: Facts, rows: Columns) -> ManifestEntry:
         issue = self._issue

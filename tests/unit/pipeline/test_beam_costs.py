@@ -11,18 +11,15 @@ from apache_beam.internal import pickler
 from apache_beam.runners.worker import statesampler
 
 from pipeline import beam_costs
-from pipeline.exchange import Elements, leave_report, read_element, read_reports
+from pipeline.exchange import Elements, Reporting, read_element, read_reports
 from pipeline.runner import THREADS, new_pipeline
 
 
-class Double(beam.DoFn):  # type: ignore[misc]  # Beam has no types
-    """Leaves twice each element."""
-
-    def __init__(self, work: Path) -> None:
-        self._work = work
+class Double(Reporting):
+    """Reports twice each element."""
 
     def process(self, element: tuple[int, object]) -> Iterator[None]:
-        leave_report(self._work, f"{element[0]:03d}", 2 * read_element(self._work, element[0]))
+        self.report(f"{element[0]:03d}", 2 * read_element(self._work, element[0]))
         return iter(())
 
 
