@@ -25,7 +25,7 @@ class Reads:
     Attributes:
         local: installation within its shard.
         value: register.
-        later_ms: arrival, counted from `first_ms`; 32 or 64 bits.
+        later_ms: arrival, counted from `first_ms`; of 16, 32 or 64 bits.
         first_ms: ms UTC.
         counted: False where the reads were counted at another installation, which shares them.
     """

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one shard brings to a slot: rows that are ready, events of the cells whose row is not, and totals."""
 
-from functools import lru_cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cell_kernels import AVAILABLE, EXPECTED, Dated, Ends, Timeline, Totals
 from pipeline.columns import Columns
 from pipeline.master import MasterView
-from pipeline.plain_kernels import BLOCK, MEASURES, READY_STEPS, measure_blocks, timelines
+from pipeline.plain_kernels import MEASURES, READY_STEPS, timelines
 from pipeline.ready_kernels import order_ready, take_ready
 
 TOTALS = tuple(f"total_{name}" for name in Totals._fields)
@@ -90,16 +88,5 @@ def _room(count: int) -> Timeline:
 
 
 def _measured(view: MasterView, shard: int) -> NDArray[np.int64]:
-    """Return the measures of a shard's blocks; a version never changes, so each is measured once a process."""
-    known = _measures(view)
-    if shard not in known:
-        first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
-        blocks = np.zeros((-(-(last - first) // BLOCK), MEASURES), np.int64)
-        measure_blocks(dated(view), first, last, blocks)
-        known[shard] = blocks
-    return known[shard]
-
-
-@lru_cache(maxsize=2)
-def _measures(view: MasterView) -> dict[int, NDArray[np.int64]]:  # noqa: ARG001  the key; views are opened once
-    return {}
+    """Return the measures of a shard's blocks."""
+    return view.block_measures.reshape(-1, MEASURES)[view.block_of[shard] : view.block_of[shard + 1]]

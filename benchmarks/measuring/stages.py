@@ -57,7 +57,6 @@ STAGES: Final = (
     ("pipeline.intake_graph", "DecodeAndFilter.process", "pre-filter, rest"),
     ("pipeline.intake_graph", "let_in", "register book"),
     ("pipeline.intake_graph", "ElectReads.process", "register book, rest"),
-    ("pipeline.shard_cells", "measure_blocks", "measure master"),
     ("pipeline.shard_cells", "timelines", "cells"),
     ("pipeline.issue_graph", "ComputeCells.process", "cells, rest"),
     ("pipeline.shard_cells", "shard_rows", "order by retailer"),

@@ -32,12 +32,13 @@ from koma.limits import POINT_ID_DIGITS
 from pipeline.columns import replace_file, sync_directory
 from pipeline.home import sync_filesystem
 from pipeline.journal import read_state
+from pipeline.master.blocks import BLOCKS, measured
 from pipeline.master.view import MasterView
 
 VERSIONS_KEPT = 8
 """Older versions are taken away, unless an interrupted issue needs them; the log stays."""
 
-_LAYOUT = 3
+_LAYOUT = 4
 _WORDS = ("version", "retailers", "bgs")
 _NUMBER = re.compile(r"[.v]*([0-9]{8})(?:\.jsonl)?")
 _TYPES: dict[str, str] = {
@@ -50,6 +51,7 @@ _TYPES: dict[str, str] = {
     "install_modulus": "i8", "install_factor": "i8", "install_first": "i8", "install_last": "i8",
     "install_register": "u1", "install_rec_from": "i8", "install_rec_to": "i8",
     "table": "u8", "chain_register": "u1", "chain_lo": "i4", "chain_hi": "i4", "chain_install": "u4",
+    "block_of": "i8", "block_measures": "i8",
     "given_stamp": "i4", "given_install": "u4", "given_value": "u4",
     "changed_position": "u4", "changed_from_slot": "i4", "changed_to_slot": "i4", "changed_rec_ms": "i8",
     "changed_version": "u4",
@@ -214,14 +216,15 @@ class StagedVersion:
             self._written.add(name)
 
     def close(self, words: Mapping[str, object]) -> None:
-        """Write `version.json`; arrays that were not put stay as they were before."""
-        missing = set(ARRAYS) - self._written
+        """Write `version.json` and what follows from the arrays; those that were not put stay as they were before."""
+        missing = set(ARRAYS) - self._written - set(BLOCKS)
         if self.before is None:
             empty = empty_arrays()
             self.put({name: empty[name] for name in missing})
         else:
             for name in missing:
                 os.link(self.before / f"{name}.npy", self.folder / f"{name}.npy")
+        self.put(measured(lambda name: _mapped(self.folder / f"{name}.npy")))
         text = json.dumps({"layout": _LAYOUT, "version": self.number, **words}, ensure_ascii=False)
         (self.folder / "version.json").write_text(text + "\n", encoding="utf-8")
 
@@ -266,7 +269,7 @@ def _opened(home: Path, version: int) -> MasterView:
 def empty_arrays() -> dict[str, NDArray[Any]]:
     """Arrays of a master that holds nothing."""
     arrays: dict[str, NDArray[Any]] = {name: np.zeros(0, kind) for name, kind in _TYPES.items()}
-    for name in ("shard_points", "attr_of", "supply_of", "install_of", "supply_ref_off"):
+    for name in ("shard_points", "attr_of", "supply_of", "install_of", "supply_ref_off", "block_of"):
         arrays[name] = np.zeros(1, np.int64)
     arrays["point_id"] = np.zeros((0, POINT_ID_DIGITS), np.uint8)
     arrays["table"] = np.zeros((2, 4), np.uint64)

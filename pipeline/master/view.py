@@ -47,7 +47,7 @@ class MasterView:
     """One immutable version of the master, its arrays mapped from files.
 
     P points, K shards, A attribute rows, S supply rows, R installation rows, C slots of the lookup table,
-    L chain rows, G given registers, D changes.
+    L chain rows, G given registers, B blocks of points, D changes.
     """
 
     version: int
@@ -148,6 +148,11 @@ class MasterView:
     """(L,) last stamp of the installation, included; `OPEN_SLOT` = open."""
     chain_install: NDArray[np.uint32]
     """(L,) `shard << SHARD_LOCAL_BITS | local`."""
+
+    block_of: NDArray[np.int64]
+    """(K+1,) blocks of a shard in `block_measures`."""
+    block_measures: NDArray[np.int64]
+    """(B * MEASURES,) how far the rows of each block of points hold alike (see `pipeline.plain_kernels`)."""
 
     given_stamp: NDArray[np.int32]
     """(G,) ascending: slot boundaries at which an installation begins or ends and the master gives its register."""

@@ -10,6 +10,7 @@ import pytest
 from pipeline.cell_kernels import ABSENT_MS, MS_PER_SLOT, NOBODY, SPIKE, Ends, Timeline, Totals, walk_cell
 from pipeline.columns import Columns
 from pipeline.master import MasterView
+from pipeline.master.blocks import measured
 from pipeline.master.view import ALWAYS_MS, FIRST_SLOT, OPEN_MS, OPEN_SLOT
 from pipeline.plain_kernels import BLOCK, READY_STEPS
 from pipeline.ready_kernels import unpack_ready
@@ -47,7 +48,8 @@ class World:
         empty: dict[str, Any] = {each.name: np.empty(0) for each in fields(MasterView)}
         for each in columns.values():
             each.flags.writeable = False  # as the mapped columns of a master version are
-        self.view = MasterView(**(empty | known | columns))
+        arrays = empty | known | columns
+        self.view = MasterView(**(arrays | measured(arrays.__getitem__)))
         self.registers = len(columns["install_local"])
 
     def _pick(self, *choices: int, count: int) -> Any:
