@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001  a benchmark is run as a file
+
 """The measured numbers of the READMEs, read from the results of `./dev bench slot`.
 
     ./dev docs
@@ -55,18 +57,22 @@ def _facts(record: dict[str, Any]) -> dict[str, Any]:
 
 
 _ENGLISH: Final = """\
-One slot of {millions:.4g} million points and 530 retailers, hand-over files in, zips, Parquet and manifests out, synced:
-**{koma:.1f} s on {cores} cores**, {ns} ns and {bytes} bytes of peak memory a point ({gib:.1f} GiB). DuckDB takes {duckdb:.1f} s and
-Polars {polars:.1f} s to read the same files, join the same master, take the difference and write Parquet by retailer, without
-XML, zips, verdicts or a register book; Koma without its zips takes {bare:.1f} s, {times:.1f} times as fast as the faster of the two. At
-1 million points the price of a graph and of two thousand files and folders shows: {small[koma]:.2f} s against {small[peer]:.2f} s.
+One slot of {millions:.4g} million points and 530 retailers, hand-over files in, zips, Parquet and manifests out,
+synced: **{koma:.1f} s on {cores} cores**, {ns} ns and {bytes} bytes of peak memory a point ({gib:.1f} GiB).
+DuckDB takes {duckdb:.1f} s and Polars {polars:.1f} s to read the same files, join the same master, take the
+difference and write Parquet by retailer, without XML, zips, verdicts or a register book. Koma without its zips
+takes {bare:.1f} s: {times:.1f} times as fast as the faster of the two. At 1 million points the price of a graph and
+of two thousand files and folders shows: {small[koma]:.2f} s against {small[peer]:.2f} s.
 """
 
 _JAPANESE: Final = """\
-{tens:,}万地点・小売530社の1コマを、受け渡しファイルの読み込みから zip・Parquet・manifest の書き出し（同期まで）、**{cores}コアで {koma:.1f} 秒**、
-1地点あたり {ns} ns・最大メモリ {bytes} バイト（計 {gib:.1f} GiB）。同じファイルを読み、同じマスタと結合し、差分を取って小売別 Parquet を書くだけで
-（XML も zip も判定も指示数台帳もなしで）DuckDB は {duckdb:.1f} 秒、Polars は {polars:.1f} 秒かかります。zip を作らない Koma は {bare:.1f} 秒で、
-速いほうの {times:.1f} 倍の速さです。100万地点ではグラフと約2千のファイル・フォルダの固定費が見え、{small[peer]:.2f} 秒に対し {small[koma]:.2f} 秒です。
+{tens:,}万地点・小売530社の1コマを、受け渡しファイルの読み込みから
+zip・Parquet・manifest の書き出し（同期まで）、**{cores}コアで {koma:.1f} 秒**、
+1地点あたり {ns} ns・最大メモリ {bytes} バイト（計 {gib:.1f} GiB）。
+同じファイルを読み、同じマスタと結合し、差分を取って小売別 Parquet を書くだけで
+（XML も zip も判定も指示数台帳もなしで）DuckDB は {duckdb:.1f} 秒、Polars は {polars:.1f} 秒かかります。
+zip を作らない Koma は {bare:.1f} 秒で、速いほうの {times:.1f} 倍の速さです。
+100万地点ではグラフと約2千のファイルの固定費が見え、{small[peer]:.2f} 秒に対し {small[koma]:.2f} 秒です。
 """
 
 
