@@ -19,6 +19,7 @@ from koma.errors import HomeError
 
 MAGIC = b"KOMACOL1"
 _ALIGN = 64
+_MAPPED_FROM = 1 << 18
 
 _SYNC_FILE_RANGE = getattr(ctypes.CDLL(None), "sync_file_range", None)
 _WRITE = 2  # SYNC_FILE_RANGE_WRITE of Linux
@@ -59,7 +60,9 @@ def _start_writing(descriptor: int) -> None:
 
 
 def read_columns(path: Path) -> tuple[Columns, dict[str, Any]]:
-    """Map the file at `path`: its columns (read-only, not copied) and its meta data.
+    """Map the file at `path`, or read it if it is small: its columns (read-only, not copied) and its meta data.
+
+    What is mapped holds one of the process's open files; thousands of small ones would be more than it may have.
 
     Raises:
         HomeError: the file is not a column file or is cut short.
@@ -68,7 +71,10 @@ def read_columns(path: Path) -> tuple[Columns, dict[str, Any]]:
     size = path.stat().st_size
     if size < len(MAGIC) + 8:
         raise HomeError(f"{path} is too short for a column file", hint="restore it from a copy of the home")
-    raw = np.memmap(path, dtype=np.uint8, mode="r")
+    if size < _MAPPED_FROM:
+        raw = np.frombuffer(path.read_bytes(), np.uint8)
+    else:
+        raw = np.memmap(path, dtype=np.uint8, mode="r")
     if raw[: len(MAGIC)].tobytes() != MAGIC:
         raise HomeError(f"{path} is not a column file", hint="restore it from a copy of the home")
     length = int.from_bytes(raw[len(MAGIC) : len(MAGIC) + 8].tobytes(), "little")

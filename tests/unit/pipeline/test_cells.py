@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from koma.slots import slot_at_ms
 from pipeline.cell_kernels import ABSENT_MS, NOBODY, Dated, Ends, difference
 from pipeline.master import MasterView
+from pipeline.master.blocks import measured
 from pipeline.master.view import ALWAYS_MS, OPEN_MS
 from pipeline.plain_kernels import READY_STEPS
 from pipeline.quality import QUALITIES
@@ -121,7 +122,8 @@ def master(points: Sequence[Point]) -> MasterView:
         "shard_points": np.array([0, len(points)]),
     }
     empty: dict[str, Any] = {each.name: np.empty(0) for each in fields(MasterView)}
-    return MasterView(**(empty | dated(points)._asdict() | known))
+    arrays = empty | dated(points)._asdict() | known
+    return MasterView(**(arrays | measured(arrays.__getitem__)))
 
 
 def computed(points: Sequence[Point], slot: int, registers: Ends) -> list[tuple[int, str, int]]:
