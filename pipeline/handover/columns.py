@@ -116,6 +116,16 @@ def decode_columns(batch: pa.RecordBatch, source: str, first_row: int, ignored: 
     return Decoded(read_batch, rejected, {}, no_data, ignored)
 
 
+def stamps_of(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return `read_at` of some rows in UTC ms, without those that have none; the columns passed `check_types`."""
+    column = _column(batch, READ_AT)
+    if column is None:
+        return np.empty(0, np.int64)
+    verdict = np.zeros(len(rows), np.uint8)
+    times = _times(column.take(pa.array(rows)), verdict, JST_MS, reasons.READ_AT_NULL, reasons.READ_AT_INVALID)
+    return times[verdict == reasons.NO_REASON]
+
+
 def time_bounds(per_second: int) -> tuple[int, int]:
     """First and last time that can be, in units of which `per_second` make a second."""
     int64 = np.iinfo(np.int64)

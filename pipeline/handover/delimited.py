@@ -53,7 +53,7 @@ def plan_csv(path: Path, rows_max: int) -> list[Chunk]:
         HandoverError: unreadable, damaged compression, or not with our columns.
     """
     try:
-        source = _open(path)
+        source = open_text(path)
         try:
             head = _read(source, HEADER_BYTES_MAX)
             layout, ignored, start = _header(head, path.name)
@@ -102,7 +102,8 @@ def _reject(text: bytes, refused: NDArray[np.int64], source: str) -> tuple[Rejec
     )
 
 
-def _open(path: Path) -> ByteReader:
+def open_text(path: Path) -> ByteReader:
+    """Open a CSV file, unpacking it where it is packed."""
     compression = _COMPRESSIONS.get(path.suffix.lower())
     if compression is None:
         return path.open("rb")
@@ -123,6 +124,16 @@ def _blocks(source: ByteReader, first: bytes) -> Iterator[bytes]:
     yield first
     while block := source.read(_BLOCK_BYTES):
         yield block
+
+
+def header_of(head: bytes, source: str) -> tuple[tuple[int, ...], int]:
+    """Return the fields of a line with the field numbers of our columns, and the offset behind the header.
+
+    Raises:
+        HandoverError: no CSV, or not with our columns.
+    """
+    layout, _, start = _header(head, source)
+    return layout, start
 
 
 def _header(head: bytes, source: str) -> tuple[tuple[int, ...], tuple[str, ...], int]:
@@ -208,7 +219,7 @@ def _take_reader(key: tuple[str, int, int], start: int) -> tuple[int, ByteReader
         if near:
             _, position, source = _readers.pop(max(near, key=lambda index: _readers[index][1]))
             return position, source
-    return 0, _open(Path(key[0]))
+    return 0, open_text(Path(key[0]))
 
 
 def _keep_reader(key: tuple[str, int, int], position: int, source: ByteReader) -> None:

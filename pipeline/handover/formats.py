@@ -58,10 +58,19 @@ def decode_chunks(path: Path, rows_max: int) -> Iterator[Decoded]:
         yield decode_chunk(chunk)
 
 
-def _format(path: Path) -> tuple[_Plan, _Decode]:
+def extension_of(path: Path) -> str:
+    """Return which of `EXTENSIONS` a file has.
+
+    Raises:
+        HandoverError: none of them.
+    """
     name = path.name.lower()
     for extension in sorted(_FORMATS, key=len, reverse=True):
         if name.endswith(extension):
-            return _FORMATS[extension]
+            return extension
     hint = f"A hand-over file ends in {', '.join(EXTENSIONS)}"
     raise HandoverError(f"{path.name}: no format of hand-over files has this extension", hint=hint)
+
+
+def _format(path: Path) -> tuple[_Plan, _Decode]:
+    return _FORMATS[extension_of(path)]
