@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from koma.slots import JST, MS_PER_SLOT, slot_start_ms
+from koma.slots import JST, MS_PER_SLOT, first_slot_of_day, slot_date, slot_start_ms
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -56,14 +56,34 @@ def regular_instants(slot: int) -> list[int]:
     """
     end = slot_start_ms(slot) + MS_PER_SLOT
     closing = end + CLOSING_MIN * MINUTE_MS
-    instants = [end + minutes * MINUTE_MS for minutes in SPLITS_MIN]
-    instants.append(closing)
-    instants += [closing + offset for offset in REVISIONS_MS]
+    return [*(end + minutes * MINUTE_MS for minutes in SPLITS_MIN), closing, *_revisions(end, closing)]
+
+
+def _revisions(end: int, closing: int) -> list[int]:
+    """Return the regular instants after `closing` of what ended at `end`."""
+    instants = [closing + offset for offset in REVISIONS_MS]
     last = instants[-1]
     first_day = datetime.fromtimestamp(last / 1000, tz=UTC).astimezone(JST).date()
     until_day = datetime.fromtimestamp(end / 1000, tz=UTC).astimezone(JST).date() + timedelta(days=DAILY_UNTIL_DAYS)
-    instants += [instant for instant in _long_tail(first_day, until_day) if instant > last]
-    return instants
+    return instants + [instant for instant in _long_tail(first_day, until_day) if instant > last]
+
+
+def first_daily_ms(day: int) -> int:
+    """Return the instant at which the daily file of the JST day whose first slot is `day` is first issued."""
+    return _daily(slot_date(day) + timedelta(days=1))
+
+
+def day_instants(day: int, extras: Iterable[int]) -> tuple[int, ...]:
+    """Return all instants of the daily file of the day whose first slot is `day`.
+
+    The `extras` (ascending) that lie after the first are among them. Source: the contract's instants (day D at D+1
+    06:15, revised by the same list).
+    """
+    first = first_daily_ms(day)
+    end = slot_start_ms(first_slot_of_day(slot_date(day) + timedelta(days=1)))
+    regular = [first, *_revisions(end, first)]
+    late = [extra for extra in extras if extra > first]
+    return tuple(sorted({*regular, *late})) if late else tuple(regular)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 """What goes into one delivery file, and what the manifest says about it."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,10 @@ class ManifestEntry:
     issued_ms: int
     parquet_bytes: int
     """Size of the Parquet file beside the zip; not in the manifest line."""
+
+
+def plain(array: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
+    """Give a column as the kernels take it: contiguous and read-only, so that each kernel compiles once."""
+    column = np.asarray(array, kind, order="C")[...]
+    column.flags.writeable = False
+    return column

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The form of a W41110 XML, read from a data file of tags and turned into constant text and row programs.
+"""The form of a W41110 or W41120 XML, read from a data file of tags and turned into constant text and row programs.
 
 A row program says for one kind of row (with or without customer_ref, with or without energy) which constant text
 stands where, and which field follows it; `pipeline.delivery.kernels` runs it.
@@ -7,11 +7,12 @@ stands where, and which field follows it; `pipeline.delivery.kernels` runs it.
 
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -24,6 +25,7 @@ from pipeline.delivery.file import DeliveryFile
 
 TAGS_PATH: Final = Path(__file__).with_name("tags.toml")
 SCHEMA_PATH: Final = Path(__file__).with_name("w41110.xsd")
+DAILY_SCHEMA_PATH: Final = Path(__file__).with_name("w41120.xsd")
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
@@ -42,6 +44,8 @@ _FIELD_CHARS: Final = {
     kernels.FIELD_REF: 0,
     kernels.FIELD_ENERGY: kernels.ENERGY_CHARS_MAX,
 }
+
+_Form = TypeVar("_Form")
 
 Piece = tuple[str, int]
 """Constant text and the field that follows it."""
@@ -98,29 +102,76 @@ class Layout:
 
     def opening(self, file: DeliveryFile) -> bytes:
         """Give all text in front of the first row."""
-        created = datetime.fromtimestamp(file.issued_ms // 1000, JST).strftime("%Y%m%d%H%M%S")
-        date, time_code = slot_date(file.slot_id).strftime("%Y%m%d"), f"{slot_code(file.slot_id):02d}"
-        values = {"receiver_code": file.retailer_code, "created": created, "date": date, "time_code": time_code}
-        return self.head.format_map(values).encode()
+        return self.head.format_map(_changing(file.retailer_code, file.issued_ms, file.slot_id)).encode()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DailyLayout:
+    """The form of the XML of a day: slots, and in each its rows."""
+
+    head: str
+    """All text in front of the first slot, as in `Layout`."""
+    slot_head: str
+    """All text of a slot in front of its first row; its time code as a field."""
+    slot_foot: bytes
+    foot: bytes
+    rows: RowPrograms
+
+    def opening(self, retailer_code: str, issued_ms: int, slot_id: int) -> bytes:
+        """Give all text in front of the first slot; `slot_id` is any slot of the day."""
+        return self.head.format_map(_changing(retailer_code, issued_ms, slot_id)).encode()
+
+    def slot_opening(self, slot_id: int) -> bytes:
+        """Give all text of a slot in front of its first row."""
+        return self.slot_head.format_map({"time_code": f"{slot_code(slot_id):02d}"}).encode()
+
+
+def _changing(retailer_code: str, issued_ms: int, slot_id: int) -> dict[str, str]:
+    created = datetime.fromtimestamp(issued_ms // 1000, JST).strftime("%Y%m%d%H%M%S")
+    date, time_code = slot_date(slot_id).strftime("%Y%m%d"), f"{slot_code(slot_id):02d}"
+    return {"receiver_code": retailer_code, "created": created, "date": date, "time_code": time_code}
 
 
 @cache
 def read_layout(path: Path = TAGS_PATH) -> Layout:
-    """Read a file of tags.
+    """Read the form of W41110 from a file of tags.
 
     Raises DeliveryError where the file cannot be read, or names a tag or a value that does not exist.
     """
+    return _read(path, _layout)
+
+
+@cache
+def read_daily_layout(path: Path = TAGS_PATH) -> DailyLayout:
+    """Read the form of W41120 from a file of tags; raises as `read_layout` does."""
+    return _read(path, _daily_layout)
+
+
+def _read(path: Path, form: Callable[[dict[str, Any]], _Form]) -> _Form:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-        points = document["points"]
-        head, foot = _frame(document)
-        return Layout(head, foot, _compile(_name(points["tag"]), _elements(points, _POINT_VALUES)))
+        return form(tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         message = f"{path}: {error}"
         raise DeliveryError(message, hint="Correct the file of tags") from error
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path}: {type(error).__name__} {error}"
         raise DeliveryError(message, hint="Correct the file of tags; the one in the package shows its form") from error
+
+
+def _layout(document: dict[str, Any]) -> Layout:
+    points, message = document["points"], document["message"]
+    head, foot = _frame(document, message, document["information_code"], points["group"])
+    return Layout(head, foot, _compile(_name(points["tag"]), _elements(points, _POINT_VALUES)))
+
+
+def _daily_layout(document: dict[str, Any]) -> DailyLayout:
+    daily = document["daily"]
+    points, slots = daily["points"], daily["slots"]
+    head, foot = _frame(document, daily["message"], daily["information_code"], slots["group"])
+    tag, group = _name(slots["tag"]), _name(points["group"])
+    time_code = "".join(element.head({}) for element in _elements(slots, frozenset({"time_code"})))
+    rows = _compile(_name(points["tag"]), _elements(points, _POINT_VALUES))
+    return DailyLayout(head, f"<{tag}>{time_code}<{group}>", f"</{group}></{tag}>".encode(), foot, rows)
 
 
 def _name(tag: object) -> str:
@@ -141,11 +192,11 @@ def _elements(section: dict[str, object], values: frozenset[str]) -> tuple[Eleme
     return tuple(found)
 
 
-def _frame(document: dict[str, Any]) -> tuple[str, bytes]:
+def _frame(document: dict[str, Any], message: dict[str, Any], code: object, rows_group: object) -> tuple[str, bytes]:
     """Give the text around the rows, the one in front with fields for what changes from file to file."""
-    fixed = {name: str(document[name]) for name in ("information_code", "sender_code")}
+    fixed = {"information_code": str(code), "sender_code": str(document["sender_code"])}
     root = [_name(tag) for tag in document["root"]]
-    header, message, group = document["header"], document["message"], _name(document["points"]["group"])
+    header, group = document["header"], _name(rows_group)
     parts = [_DECLARATION, *(f"<{tag}>" for tag in root)]
     for section, close in ((header, True), (message, False)):
         tag = _name(section["tag"])

@@ -35,11 +35,11 @@ SCHEMA: Final = pa.schema(
 )
 """What a reader of the file sees."""
 
-_WRITTEN: Final = SCHEMA.set(4, pa.field("quality", pa.dictionary(pa.uint8(), pa.string()), nullable=False))
+WRITTEN: Final = SCHEMA.set(4, pa.field("quality", pa.dictionary(pa.uint8(), pa.string()), nullable=False))
 """Quality is handed over as index and words, so that no word is looked at per row."""
-_ARROW_SCHEMA: Final = {"ARROW:schema": base64.b64encode(SCHEMA.serialize().to_pybytes()).decode("ascii")}
+ARROW_SCHEMA: Final = {"ARROW:schema": base64.b64encode(SCHEMA.serialize().to_pybytes()).decode("ascii")}
 """Zone and narrow integers for readers that know Arrow; written by hand because readers are to see `SCHEMA`."""
-_OPTIONS: Final = {
+OPTIONS: Final = {
     "store_schema": False,
     "use_dictionary": ["quality"],
     "column_encoding": {"energy_dwh": "DELTA_BINARY_PACKED"},
@@ -57,8 +57,8 @@ _ROW_BYTES_MAX: Final = 64
 _HEAD_BYTES_MAX: Final = 64 * 1024
 _CONSTANTS_KEPT: Final = 12
 """Of at most 800 kB: slots, revisions and instants of what threads write at a time."""
-_WORDS: Final = pa.array(QUALITIES, pa.string())
-_OFFSETS: Final = pa.py_buffer(np.arange(0, (ROWS_PER_FILE_MAX + 1) * POINT_ID_CHARS, POINT_ID_CHARS, dtype=np.int32))
+WORDS: Final = pa.array(QUALITIES, pa.string())
+OFFSETS: Final = pa.py_buffer(np.arange(0, (ROWS_PER_FILE_MAX + 1) * POINT_ID_CHARS, POINT_ID_CHARS, dtype=np.int32))
 """Offsets of texts of equal length: every file takes as many as it has rows."""
 
 
@@ -80,20 +80,20 @@ def encode_parquet(file: DeliveryFile, points: NDArray[np.uint8]) -> memoryview:
     missing = rows - int(np.count_nonzero(file.available))
     quality = pa.Array.from_buffers(pa.uint8(), rows, [None, pa.py_buffer(file.quality)], null_count=0)
     columns = [
-        pa.StringArray.from_buffers(rows, _OFFSETS, pa.py_buffer(points), null_count=0),
+        pa.StringArray.from_buffers(rows, OFFSETS, pa.py_buffer(points), null_count=0),
         _constant("slot_start", slot_start_ms(file.slot_id)).slice(0, rows),
         pa.Array.from_buffers(
             pa.int64(), rows, [bits if missing else None, pa.py_buffer(file.energy_dwh)], null_count=missing
         ),
         pa.Array.from_buffers(pa.bool_(), rows, [None, bits], null_count=0),
-        pa.DictionaryArray.from_arrays(quality, _WORDS, safe=False),
+        pa.DictionaryArray.from_arrays(quality, WORDS, safe=False),
         _constant("revision", file.revision).slice(0, rows),
         _constant("recorded_at", file.issued_ms).slice(0, rows),
     ]
     sink = pa.FixedSizeBufferWriter(_scratch.sink)
-    with pq.ParquetWriter(sink, _WRITTEN, **_OPTIONS) as writer:
-        writer.write_table(pa.Table.from_arrays(columns, schema=_WRITTEN), row_group_size=ROWS_PER_FILE_MAX)
-        writer.add_key_value_metadata(_ARROW_SCHEMA)
+    with pq.ParquetWriter(sink, WRITTEN, **OPTIONS) as writer:
+        writer.write_table(pa.Table.from_arrays(columns, schema=WRITTEN), row_group_size=ROWS_PER_FILE_MAX)
+        writer.add_key_value_metadata(ARROW_SCHEMA)
     return _scratch.file[: sink.tell()].data
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from koma.limits import REVISIONS_MAX, ROWS_PER_FILE_MAX, SPLITS_MAX
 from koma.slots import JST, slot_start_ms
 from pipeline.delivery import kernels
 from pipeline.delivery.archive import Deflater
-from pipeline.delivery.file import DeliveryFile, ManifestEntry
+from pipeline.delivery.file import DeliveryFile, ManifestEntry, plain
 from pipeline.delivery.layout import Layout, read_layout
 from pipeline.delivery.parquet import encode_parquet
 from pipeline.quality import QUALITIES
@@ -118,21 +118,15 @@ def _checked(file: DeliveryFile) -> DeliveryFile:
     return replace(
         file,
         retailer_code=parse_retailer_code(file.retailer_code),
-        point_id=_plain(file.point_id, np.uint8).reshape(-1),
-        positions=_plain(file.positions, np.uint32),
-        ref_off=_plain(file.ref_off, np.int64),
-        ref_bytes=_plain(file.ref_bytes, np.uint8),
-        ref_row=_plain(file.ref_row, np.uint32),
-        energy_dwh=_plain(file.energy_dwh, np.int64),
-        available=_plain(file.available, np.bool_),
-        quality=_plain(file.quality, np.uint8),
+        point_id=plain(file.point_id, np.uint8).reshape(-1),
+        positions=plain(file.positions, np.uint32),
+        ref_off=plain(file.ref_off, np.int64),
+        ref_bytes=plain(file.ref_bytes, np.uint8),
+        ref_row=plain(file.ref_row, np.uint32),
+        energy_dwh=plain(file.energy_dwh, np.int64),
+        available=plain(file.available, np.bool_),
+        quality=plain(file.quality, np.uint8),
     )
-
-
-def _plain(array: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:
-    plain = np.asarray(array, kind, order="C")[...]
-    plain.flags.writeable = False
-    return plain
 
 
 def _gather(file: DeliveryFile, points: NDArray[np.uint8]) -> None:
