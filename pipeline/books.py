@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The register book of a home as this process sees it: the journal is read once, then followed."""
+"""The register book of a home as this process sees it: the state is loaded once, then the journal followed.
+
+Worker processes see the home only through its files. When a new part of the journal begins, the book is made again from
+the checkpoint; its columns stay in memory, as they are known by the files they were formed from.
+"""
 
 import json
 import os
@@ -7,16 +11,17 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.journal import JOURNAL, segments_of
+from pipeline.checkpoint import JOURNAL, load
 from pipeline.registers import RegisterBook
 
 
 @dataclass(slots=True)
 class _Followed:
     book: RegisterBook
+    batches: int
     inode: int
-    batches: int = 0
-    offset: int = 0
+    place: int  # of the next record in the part being written
+    size: int = -1  # of that part when it was looked at last
 
 
 _BOOKS: dict[Path, _Followed] = {}
@@ -24,23 +29,39 @@ _LOCK = threading.Lock()
 
 
 def open_book(home: Path, batches: int) -> RegisterBook:
-    """Return the register book as it was after `batches` intakes; it stays so until a later state is asked for."""
-    path = home / "journal" / JOURNAL
+    """Return the register book as it was after `batches` intakes; it stays so until another state is asked for.
+
+    Files that replace others in the meantime are seen as well; they say the same.
+    """
+    folder = home / "journal"
     with _LOCK:
-        inode = path.stat().st_ino if path.exists() else 0
+        try:
+            status = (folder / JOURNAL).stat()
+        except FileNotFoundError:
+            return RegisterBook(home / "registers", ())
         followed = _BOOKS.get(home)
-        if followed is None or followed.inode != inode or followed.batches > batches:
-            followed = _Followed(RegisterBook(home / "registers", ()), inode)
+        if followed is None or followed.inode != status.st_ino or followed.batches > batches:
+            followed = _begin(home, folder, batches)
             _BOOKS.clear()  # a process works for one home at a time
             _BOOKS[home] = followed
-        if followed.batches < batches:
-            _follow(followed, path, batches)
+        if followed.batches < batches or followed.size != status.st_size:
+            _follow(followed, folder / JOURNAL, batches)
         return followed.book
+
+
+def _begin(home: Path, folder: Path, batches: int) -> _Followed:
+    inode = (folder / JOURNAL).stat().st_ino  # before it is read: a part that begins meanwhile is another one
+    loaded = load(folder, batches)
+    book = RegisterBook(home / "registers", (), loaded.state.index)
+    return _Followed(book, loaded.state.batches, inode, max(0, loaded.offset - loaded.live.start))
 
 
 def _follow(followed: _Followed, path: Path, batches: int) -> None:
     with path.open("rb") as file:
-        file.seek(followed.offset, os.SEEK_SET)
+        if os.fstat(file.fileno()).st_ino != followed.inode:
+            return  # the next call begins anew
+        followed.size = os.fstat(file.fileno()).st_size
+        file.seek(followed.place, os.SEEK_SET)
         for line in file:
             if not line.endswith(b"\n"):
                 break
@@ -48,6 +69,6 @@ def _follow(followed: _Followed, path: Path, batches: int) -> None:
             if record["kind"] == "intake":
                 if record["batch"] > batches:
                     break
-                followed.book.add(segments_of(record))
                 followed.batches = record["batch"]
-            followed.offset += len(line)
+            followed.book.index.apply(record)
+            followed.place += len(line)

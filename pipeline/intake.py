@@ -230,7 +230,8 @@ def _commit(
             {"name": path.name, "inode": stat.st_ino, "size": stat.st_size, "day": day} for path, stat in stats.items()
         ],
         "segments": [{"name": each.name, "stamps": list(each.stamps)} for each in segments],
-        "held": held if rejudge else [*state.held, *held],
+        "held": held if rejudge else None,
+        "held_new": [] if rejudge else held,
         "clock_ms": max(clocks, default=NEVER),
         "first_slot": min((stamp for each in segments for stamp, _ in each.stamps), default=None),
     }

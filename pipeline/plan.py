@@ -24,14 +24,9 @@ class SlotPlan:
     real: int  # how many of the instants are due; one more stands for "everything known now"
 
 
-def latest_arrivals(state: State) -> dict[int, int]:
+def latest_arrivals(state: State) -> Mapping[int, int]:
     """Return for each stamp the latest arrival among its reads."""
-    latest: dict[int, int] = {}
-    for segment in state.segments:
-        for stamp, arrival in segment.stamps:
-            if arrival > latest.get(stamp, NEVER):
-                latest[stamp] = arrival
-    return latest
+    return state.index.latest
 
 
 def latest_decisions(state: State) -> dict[int, int]:
@@ -42,7 +37,7 @@ def latest_decisions(state: State) -> dict[int, int]:
     return latest
 
 
-def _master_activity(view: MasterView, first: int, count: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+def master_activity(view: MasterView, first: int, count: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
     """Return for each of `count` slots from `first` the latest instant from which a master change counts."""
     activity = np.full(count, NEVER, np.int64)
     if len(view.changed_rec_ms) == 0 or count == 0:
@@ -71,7 +66,7 @@ def plan_slots(
     """
     last_slot = slot_at_ms(to_ms - SPLITS_MIN[0] * MINUTE_MS) - 1  # the newest slot whose first split is due
     count = max(0, last_slot - first_slot + 1)
-    master = _master_activity(view, first_slot, count)
+    master = master_activity(view, first_slot, count)
     plans = []
     for slot in range(first_slot, last_slot + 1):
         reads = max(latest.get(slot, NEVER), latest.get(slot + 1, NEVER))

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.journal import Segment
 from pipeline.register_files import Reads, RegisterFile
 from pipeline.register_kernels import (
     ABSENT_MS,
@@ -26,9 +25,10 @@ from pipeline.register_kernels import (
     latest_change,
     mark_displaced,
 )
+from pipeline.state import Segment, StampIndex
 
 CACHE_BYTES_MAX = 4 << 30
-_FILES_MAX = 4096
+_FILES_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,21 +110,15 @@ _CACHE = _Cache()
 class RegisterBook:
     """The columns that a list of segments adds up to."""
 
-    def __init__(self, folder: Path, segments: Iterable[Segment]) -> None:
-        """Index the segments by stamp."""
+    def __init__(self, folder: Path, segments: Iterable[Segment], index: StampIndex | None = None) -> None:
+        """Index the segments by stamp, beside those that `index` knows."""
         self._folder = folder
-        self._names: dict[int, list[str]] = {}
-        self.add(segments)
-
-    def add(self, segments: Iterable[Segment]) -> None:
-        """Take further segments in."""
-        for segment in segments:
-            for stamp, _ in segment.stamps:
-                self._names.setdefault(stamp, []).append(segment.name)
+        self.index = StampIndex() if index is None else index
+        self.index.add(segments)
 
     def names(self, shard: int, stamp: int) -> tuple[str, ...]:
         """Return the files that hold reads of `shard` at `stamp`."""
-        return tuple(name for name in self._names.get(stamp, ()) if _any(self._file(name).sections(stamp, shard)))
+        return tuple(name for name in self.index.names.get(stamp, ()) if _any(self._file(name).sections(stamp, shard)))
 
     def column(self, shard: int, stamp: int, installs: int) -> Column:
         """Return the column of `shard` at `stamp` with at least `installs` places. Not to be written to."""

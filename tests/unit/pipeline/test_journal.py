@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from koma.errors import HomeError
-from pipeline.journal import NEVER, Journal, Segment, Supersession, read_state
+from pipeline.journal import NEVER, Journal, Supersession, read_state
 
 INTAKE: dict[str, Any] = {
     "kind": "intake",
@@ -54,7 +54,8 @@ def test_state_follows_from_the_lines(tmp_path: Path) -> None:
     state = read_state(tmp_path)
 
     assert state.batches == 1
-    assert state.segments == [Segment("00000001-000000.col", ((10, 500), (11, 600)))]
+    assert state.index.names == {10: ["00000001-000000.col"], 11: ["00000001-000000.col"]}
+    assert state.index.latest == {10: 500, 11: 600}
     assert state.held == ["00000001-000000.col"]
     assert state.supersessions == [Supersession(0, 3, 10, 5, 7)]
     assert (state.first_slot, state.clock_ms) == (10, 700)

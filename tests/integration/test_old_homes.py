@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A home that has lived long, with many checkpoints behind it, issues what a young one issues."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import journal
+from pipeline.checkpoint import HISTORY
+from tests.homes import digests, hand_over, run
+from tests.real_homes import part_of
+from tests.towns import Town, build_town, differing, hand_over_town
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
+    return build_town(tmp_path_factory.mktemp("town") / "made", points=40, slots=4)
+
+
+def live(root: Path, town: Town, parts: int = 3, **last: Any) -> dict[str, str]:
+    """Take a town in by portions, a run each, the last with other settings; returns digests of what it delivered."""
+    home = hand_over_town(root, Town(town.master, part_of(town.reads, slice(0, None, parts))), seed=1)
+    for part in range(1, parts):
+        run(home)
+        hand_over(home, f"part{part}.arrow", part_of(town.reads, slice(part, None, parts)))
+    run(home, **last)
+    return digests(home.deliveries)
+
+
+@pytest.mark.parametrize("mode", ["threads", "processes"])
+def test_a_checkpoint_after_every_record_changes_no_byte(
+    tmp_path: Path, town: Town, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young = live(tmp_path / "young", town)
+    monkeypatch.setattr(journal, "CHECKPOINT_BYTES", 1)
+
+    old = live(tmp_path / "old", town, beam_mode=mode)
+
+    assert len(list((tmp_path / "old" / "journal" / HISTORY).iterdir())) >= 6
+    assert len(young) > 50
+    assert differing(young, old) == []
