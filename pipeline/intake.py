@@ -72,7 +72,7 @@ def finish_moves(home: Home, journal: Journal) -> None:
         source.rename(target)
         moved.add(folder)
     if moved:
-        for folder in (*moved, home.landing):
+        for folder in (*moved, home.path("taken"), home.landing):  # where they are found first, where they lay last
             descriptor = os.open(folder, os.O_RDONLY)
             os.fsync(descriptor)
             os.close(descriptor)

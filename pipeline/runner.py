@@ -41,6 +41,8 @@ def new_pipeline(mode: str, workers: int) -> Iterator[beam.Pipeline]:
     because Python code would not run side by side; ours hardly runs.
     """
     logging.getLogger("apache_beam.runners.portability.fn_api_runner.fn_runner").setLevel(logging.ERROR)
+    # what a stage raised comes back to the driver with its trace, which says it once and in words
+    logging.getLogger("apache_beam.runners.common").setLevel(logging.CRITICAL)
     _keep_memory()
     lower_costs()
     running = "multi_processing" if mode == PROCESSES else "in_memory"
