@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.checkpoint import JOURNAL, load
-from pipeline.registers import RegisterBook
+from pipeline.registers import RegisterBook, forget
 
 
 @dataclass(slots=True)
@@ -40,6 +40,8 @@ def open_book(home: Path, batches: int) -> RegisterBook:
         except FileNotFoundError:
             return RegisterBook(home / "registers", ())
         followed = _BOOKS.get(home)
+        if followed is not None and followed.batches > batches:
+            forget()
         if followed is None or followed.inode != status.st_ino or followed.batches > batches:
             followed = _begin(home, folder, batches)
             _BOOKS.clear()  # a process works for one home at a time

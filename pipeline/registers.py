@@ -92,6 +92,12 @@ class _Cache:
             while self._bytes > CACHE_BYTES_MAX and len(self._columns) > 1:
                 self._bytes -= self._columns.popitem(last=False)[1].nbytes
 
+    def clear(self) -> None:
+        with self._lock:
+            self._columns.clear()
+            self._files.clear()
+            self._bytes = 0
+
     def file(self, path: Path) -> RegisterFile:
         with self._lock:
             file = self._files.get(path)
@@ -105,6 +111,11 @@ class _Cache:
 
 
 _CACHE = _Cache()
+
+
+def forget() -> None:
+    """Drop what this process keeps in memory: another home stands where one stood before."""
+    _CACHE.clear()
 
 
 class RegisterBook:
