@@ -29,6 +29,16 @@ def write_held(target: Path, batches: Sequence[ReadBatch]) -> None:
     )
 
 
+def join_held(paths: Sequence[Path], target: Path) -> None:
+    """Write the reads of several files to one."""
+    files = [read_columns(path) for path in paths]
+    write_columns(
+        target,
+        {name: np.concatenate([columns[name] for columns, _ in files]) for name in files[0][0]},
+        {"sources": [source for _, meta in files for source in meta["sources"]]},
+    )
+
+
 def held_chunk(path: Path) -> Chunk:
     """Return the chunk that stands for a file of held reads."""
     return Chunk(str(path), path.name, 0, 0, 0)

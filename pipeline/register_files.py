@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.columns import Columns, read_columns
 
 _SHARD_BITS = 16
+_NARROW_MS, _WIDE_MS = 1 << 16, 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,16 @@ class RegisterFile:
         columns = self._columns
         return sorted(set(columns["stamp"][columns["shard"] == shard].tolist()))
 
+    def shards(self, stamp: int) -> list[int]:
+        """Return the shards of which the file holds reads at a stamp, ascending."""
+        columns = self._columns
+        return sorted(set(columns["shard"][columns["stamp"] == stamp].tolist()))
+
+    def count(self, stamp: int) -> int:
+        """Count the reads at a stamp."""
+        columns = self._columns
+        return int(np.diff(columns["offset"])[columns["stamp"] == stamp].sum())
+
     def reads(self, first: int, last: int) -> Iterator[Reads]:
         """Yield the reads of some sections."""
         columns = self._columns
@@ -87,6 +98,13 @@ class RegisterFile:
                 self._first_ms,
                 bool(columns["counted"][number]),
             )
+
+
+def offset_type(span_ms: int) -> type[np.unsignedinteger[Any] | np.signedinteger[Any]]:
+    """Return the type that counts so many ms: what comes in a minute takes two bytes."""
+    if span_ms < _NARROW_MS:
+        return np.uint16
+    return np.uint32 if span_ms < _WIDE_MS else np.int64
 
 
 def _key(stamp: Any, shard: Any) -> Any:

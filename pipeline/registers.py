@@ -109,6 +109,11 @@ class _Cache:
                     self._files.popitem(last=False)
         return file
 
+    def close(self, paths: Iterable[Path]) -> None:
+        with self._lock:
+            for path in paths:
+                self._files.pop(path, None)
+
 
 _CACHE = _Cache()
 
@@ -116,6 +121,11 @@ _CACHE = _Cache()
 def forget() -> None:
     """Drop what this process keeps in memory: another home stands where one stood before."""
     _CACHE.clear()
+
+
+def close_files(paths: Iterable[Path]) -> None:
+    """Let go of files that are gone: while one is mapped, the disk keeps it."""
+    _CACHE.close(paths)
 
 
 class RegisterBook:

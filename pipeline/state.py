@@ -42,7 +42,7 @@ class StampIndex:
         latest: latest arrival among the reads of each stamp, ms UTC.
         uses: how many stamps each file is there for; what is not in it is no part of the home.
         kept_from: stamps before this one are forgotten.
-        compactions: how often files were replaced by fewer.
+        compactions: how often files, of held reads too, were replaced by fewer: numbers the new ones.
     """
 
     names: dict[int, list[str]] = field(default_factory=dict)
@@ -70,6 +70,8 @@ class StampIndex:
             case "compact":
                 for stamp, gone, names in record["stamps"]:
                     self._replace(stamp, gone, names)
+                self.compactions += 1
+            case "held":
                 self.compactions += 1
             case "forget":
                 self._forget(record["before"])
@@ -132,6 +134,8 @@ class State:
     first_slot: int | None = None
     supersessions: list[Supersession] = field(default_factory=list)
     intent: dict[str, Any] | None = None
+    daily_ms: int = NEVER  # the daily files of all instants up to this one are out
+    daily_intent: dict[str, Any] | None = None
     unmoved: list[dict[str, Any]] = field(default_factory=list)  # files of the last intake, perhaps still in landing
 
     @property
@@ -167,6 +171,11 @@ class State:
                 if record["extra"]:
                     self.extras.append(record["to"])
                 self.intent = None
+            case "daily_intent":
+                self.daily_intent = record
+            case "daily":
+                self.daily_ms = record["to"]
+                self.daily_intent = None
             case "held":
                 self.held = [*record["names"], *(name for name in self.held if name not in set(record["gone"]))]
             case "forget":

@@ -3,7 +3,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 from pipeline.columns import Columns
 from pipeline.prefilter.cut_kernels import count_sections, cut_sections, mark_stamps, stamp_bounds
 from pipeline.prefilter.route import Found
+from pipeline.register_files import offset_type
 
-_NARROW_MS, _WIDE_MS = 1 << 16, 1 << 32
 _STAMPS_MAX = 1 << 16
 """Stamps farther apart than this many are numbered by sorting: no table is made for years without a read."""
 
@@ -57,7 +56,7 @@ def cut(found: Sequence[Found], shared: Sequence[Found], shards: int, floor_ms: 
     columns: Columns = {
         "local": np.empty(total, np.uint32),
         "value": np.empty(total, np.uint32),
-        "later_ms": np.empty(total, _width(last_ms - first_ms)),
+        "later_ms": np.empty(total, offset_type(last_ms - first_ms)),
     }
     for piece in pieces:
         cut_sections(
@@ -82,13 +81,6 @@ def cut(found: Sequence[Found], shared: Sequence[Found], shards: int, floor_ms: 
         "offset": np.concatenate([[0], ends.ravel()[some]]),
         **columns,
     }
-
-
-def _width(span_ms: int) -> type[np.unsignedinteger[Any] | np.signedinteger[Any]]:
-    """Return the type that counts so many ms: what comes in a minute takes two bytes."""
-    if span_ms < _NARROW_MS:
-        return np.uint16
-    return np.uint32 if span_ms < _WIDE_MS else np.int64
 
 
 def _numbered(pieces: list[Found]) -> tuple[_Stamps, list[Found]]:

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import journal
+from pipeline import compaction, journal
 from pipeline.checkpoint import HISTORY
-from tests.homes import digests, hand_over, run
+from pipeline.compaction import compact
+from pipeline.home import Home
+from pipeline.journal import Journal
+from tests.homes import digests, hand_over, run, settings_of
 from tests.real_homes import part_of
 from tests.towns import Town, build_town, differing, hand_over_town
 
@@ -18,11 +21,20 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
     return build_town(tmp_path_factory.mktemp("town") / "made", points=40, slots=4)
 
 
-def live(root: Path, town: Town, parts: int = 3, **last: Any) -> dict[str, str]:
+def compact_all(home: Home) -> None:
+    opened = Journal(home.path("journal"))
+    done = compact(home, opened, settings_of(home), 1 << 40)
+    opened.close()
+    assert done.stamps > 0
+
+
+def live(root: Path, town: Town, *, parts: int = 3, compacting: bool = False, **last: Any) -> dict[str, str]:
     """Take a town in by portions, a run each, the last with other settings; returns digests of what it delivered."""
     home = hand_over_town(root, Town(town.master, part_of(town.reads, slice(0, None, parts))), seed=1)
     for part in range(1, parts):
         run(home)
+        if compacting:
+            compact_all(home)
         hand_over(home, f"part{part}.arrow", part_of(town.reads, slice(part, None, parts)))
     run(home, **last)
     return digests(home.deliveries)
@@ -38,5 +50,18 @@ def test_a_checkpoint_after_every_record_changes_no_byte(
     old = live(tmp_path / "old", town, beam_mode=mode)
 
     assert len(list((tmp_path / "old" / "journal" / HISTORY).iterdir())) >= 6
+    assert len(young) > 50
+    assert differing(young, old) == []
+
+
+def test_compacting_all_there_is_between_any_two_runs_changes_no_byte(
+    tmp_path: Path, town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young = live(tmp_path / "young", town)
+    monkeypatch.setattr(compaction, "SETTLED_MS", -(1 << 60))
+    monkeypatch.setattr(compaction, "LOOSE_MAX", 0)
+
+    old = live(tmp_path / "old", town, compacting=True)
+
     assert len(young) > 50
     assert differing(young, old) == []
