@@ -104,7 +104,7 @@ def compact(
 
     """
     result, state = Compacted(), journal.state
-    if state.intent is not None:
+    if state.announced:
         return result
     work = home.root / "tmp" / "compaction"
     damaged = _LEFT_ALONE.setdefault(home.root, {})
@@ -149,7 +149,7 @@ def compact_held(home: Home, journal: Journal) -> int:
     state, folder = journal.state, home.path("held")
     sizes = {name: (folder / name).stat().st_size for name in state.held}
     small = [name for name in state.held if sizes[name] < HELD_BYTES_MAX]
-    if len(small) <= HELD_FILES_MAX or state.intent is not None:
+    if len(small) <= HELD_FILES_MAX or state.announced:
         return 0
     gone: list[str] = []
     for name in small:

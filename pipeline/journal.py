@@ -11,6 +11,7 @@ with the age of the home (`pipeline.checkpoint`).
 - `supersede`: an operator decided a conflict: which register counts instead, from when, who, why.
 - `intent`: from now until `issued` with the same `to`, nothing but this issue may happen; a crash repeats it.
 - `issued`: every instant up to `to` is out.
+- `daily_intent`, `daily`: the same of daily files, whose intent may stay open while other instants are issued.
 - `compact`: files of registers were replaced by fewer that say the same; `held`: the same of held reads.
 - `forget`: registers of stamps before one are no longer kept.
 - `part`: the first line of a part but the first: the offset at which it starts.
@@ -99,7 +100,7 @@ class Journal:
             raise
         self._size += len(line)
         self.state.apply(record)
-        if self._offset - self._since > self._checkpoint_bytes and self.state.intent is None:
+        if self._offset - self._since > self._checkpoint_bytes and not self.state.announced:
             try:
                 self.checkpoint()
             except OSError as error:  # the record stands all the same; try again after as much more
@@ -118,7 +119,7 @@ class Journal:
 
         Worker processes follow an issue by the number of intakes it knows, which a checkpoint must not have passed.
         """
-        if self.state.intent is not None:
+        if self.state.announced:
             return False
         write_checkpoint(self._folder, self.state, self._offset)
         self._since = self._offset

@@ -148,6 +148,11 @@ class State:
         """The last instant issued, or announced by an intent that a crash left open: facts of today count after it."""
         return self.issued_ms if self.intent is None else int(self.intent["to"])
 
+    @property
+    def announced(self) -> bool:
+        """Say whether an issue is under way, daily files too: it may go by the number of intakes it knows."""
+        return self.intent is not None or self.daily_intent is not None
+
     def apply(self, record: dict[str, Any]) -> None:
         """Take one journal record into the state.
 
