@@ -32,6 +32,10 @@ CUSTOMER_REF_CHARS = 21
 
 BATCH_READS_MAX = 65_536
 """Readings in one element of the graph."""
+TURN_FILES_MAX = 4_096
+"""Hand-over files that one turn of `--watch` takes in: each is opened, planned and moved by itself."""
+TURN_ROWS, TURN_ROWS_MIN, TURN_ROWS_MAX = 8_000_000, 1, 1_000_000_000
+TURN_BYTES, TURN_BYTES_MIN, TURN_BYTES_MAX = 1 << 30, 1, 1 << 40
 SHARD_INSTALLATIONS = 524_288
 """Installations one worker holds at once."""
 SHARD_LOCAL_BITS = 20
@@ -90,6 +94,7 @@ def check() -> None:
         "a slot's instants lie on the grid": SLOT_MINUTES % ISSUE_GRID_MINUTES == 0,
         "a plausible register fits a cell": 2 * ENERGY_DWH_MAX <= 2**63,
         "the clock may jump less than a reading may be late": CLOCK_JUMP_DAYS < TOO_OLD_DAYS,
+        "a turn holds an element": TURN_ROWS_MIN <= BATCH_READS_MAX <= TURN_ROWS <= TURN_ROWS_MAX,
         "a meter id is two words": METER_ID_BYTES == 2 * 8,
     }
     broken = [sentence for sentence, holds in relations.items() if not holds]

@@ -108,6 +108,12 @@ class Settings:
     cap_factor: int = _setting(4, _whole(1, 1000), "Energy above this times contract power is a spike.")
     cap_kw_default: int = _setting(100, _whole(1, 1_000_000), "Contract power of a point that has none, in kW.")
     deliveries_days: int = _setting(45, _whole(1, 4000), "Days that delivery files are kept.")
+    keep_handovers_days: int = _setting(14, _whole(1, 4000), "Days that hand-over files are kept once taken in.")
+    keep_registers_days: int = _setting(
+        450,  # the revisions of a slot end with the 13th first of a month after day 45
+        _whole(limits.TOO_OLD_DAYS + 3, 4000),
+        "Days that registers are kept; a slot whose registers are gone is not revised any more.",
+    )
     first_slot: int | None = _setting(
         None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
     )
@@ -119,6 +125,26 @@ class Settings:
     )
     watch_delay_s: int = _setting(
         60, _whole(0, 3600), "With `--watch`, seconds after an instant at which it is issued."
+    )
+    watch_gather_s: int = _setting(
+        10,
+        _whole(0, 300),
+        "With `--watch`, longest wait of a current hand-over file for others, to be taken in with them.",
+    )
+    watch_backfill_s: int = _setting(
+        20,
+        _whole(0, 3600),
+        "With `--watch`, seconds that an instant waits for hand-over files of closed slots; current ones it waits for.",
+    )
+    turn_rows: int = _setting(
+        limits.TURN_ROWS,
+        _whole(limits.TURN_ROWS_MIN, limits.TURN_ROWS_MAX),
+        "Rows that one turn of `--watch` takes in at most; a larger file goes alone.",
+    )
+    turn_bytes: int = _setting(
+        limits.TURN_BYTES,
+        _whole(limits.TURN_BYTES_MIN, limits.TURN_BYTES_MAX),
+        "Bytes of hand-over files that one turn of `--watch` takes in at most; a larger file goes alone.",
     )
     gateway_url: str = _setting("https://localhost:8443", _base_url, "Issuer and base address of the gateway.")
     files_url: str = _setting("https://localhost:8444", _base_url, "Base address of the mutual-TLS file listener.")

@@ -41,6 +41,10 @@ class BusyError(HomeError):
     holder = ""
 
 
+class UnsyncedError(HomeError):
+    """The system could not make durable what was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of a home (`KOMA_HOME`)."""
@@ -138,7 +142,7 @@ def sync_filesystem(path: Path) -> None:
             os.sync()
         elif syncfs(descriptor) != 0:
             error = ctypes.get_errno()
-            raise HomeError(f"{path} could not be synced: {os.strerror(error)}", hint="look at the disk")
+            raise UnsyncedError(f"{path} could not be synced: {os.strerror(error)}", hint="look at the disk")
     finally:
         os.close(descriptor)
 

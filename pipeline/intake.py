@@ -20,7 +20,7 @@ from pipeline.handover import Chunk, Rejected, plan_chunks
 from pipeline.held import held_chunk
 from pipeline.home import Home, publish, sync_filesystem
 from pipeline.intake_graph import Counts, Group, Intake, Report, build_intake
-from pipeline.journal import NEVER, Journal, Segment
+from pipeline.journal import NEVER, Journal, Segment, State
 from pipeline.master import open_master
 from pipeline.prefilter import Bounds
 from pipeline.prefilter.arrivals import DAY_MS, Arrivals
@@ -79,14 +79,38 @@ def finish_moves(home: Home, journal: Journal) -> None:
     journal.state.unmoved = []
 
 
+def may_rejudge(home: Home, state: State) -> bool:
+    """Say whether held reads wait to be judged: the master has changed since they were."""
+    return bool(state.held) and state.held_judged != open_master(home.root, None).version
+
+
 def take_in(
-    home: Home, journal: Journal, settings: Settings, *, accept_clock: bool, leave: frozenset[str] = frozenset()
+    home: Home,
+    journal: Journal,
+    settings: Settings,
+    *,
+    accept_clock: bool,
+    files: list[Path] | None = None,
+    held: bool = True,
+    known_ms: int | None = None,
 ) -> TakenIn:
-    """Take in all of landing but the files to `leave`, and the held reads if the master has changed since."""
+    """Take in hand-over files, and the held reads if the master has changed since they were judged.
+
+    Args:
+        home: of which the caller is the sole writer.
+        journal: its journal.
+        settings: of the home.
+        accept_clock: take in files whose arrivals lie far ahead, too.
+        files: in landing, by name; all of landing unless given.
+        held: False leaves the held reads alone.
+        known_ms: time that arrivals may lie some days ahead of; the latest arrival so far unless given.
+
+    """
     state = journal.state
+    known_ms = state.clock_ms if known_ms is None else known_ms
     view = open_master(home.root, None)
-    rejudge = bool(state.held) and state.held_judged != view.version
-    files = [path for path in landed(home) if path.name not in leave]
+    rejudge = held and may_rejudge(home, state)
+    files = landed(home) if files is None else [path for path in files if path.exists()]
     result = TakenIn()
     if not files and not rejudge:
         return result
@@ -107,7 +131,7 @@ def take_in(
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
             build_intake(pipeline, groups, intake)
         collected: list[Report] = read_reports(work)
-        ahead = [] if accept_clock else _too_far_ahead(collected, state.clock_ms, settings.clock_jump_days)
+        ahead = [] if accept_clock else _too_far_ahead(collected, known_ms, settings.clock_jump_days)
         if not ahead:
             break
         result.waiting += ahead

@@ -1,29 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Going on: take in hand-overs as they come and issue each instant when the clock says so, until stopped."""
+"""Going on: take in hand-overs as they come and issue each instant when the clock says so, until stopped.
 
+What comes next is decided in `pipeline.agenda`; here it is done. A fault of the environment (full disk, read-only file
+system) is waited out, longer each time, and then everything begins again as after a crash. An error that a person has
+to see to ends the watch.
+"""
+
+import logging
+import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from koma.clock import Clock, KeptClock, WallClock
+from koma.errors import KomaError
 from koma.settings import Settings
-from koma.slots import slot_at_ms
+from koma.slots import MS_PER_DAY, parse_jst, slot_at_ms
+from pipeline.agenda import Agenda, Kind, Step
+from pipeline.backlog import Backlog, Landed
+from pipeline.clock_guard import ClockGuard, steady_ms
+from pipeline.compaction import compact, compact_held
 from pipeline.home import Home
-from pipeline.instants import GRID_MS
-from pipeline.intake import finish_moves, landed, take_in
+from pipeline.intake import finish_moves, may_rejudge, take_in
 from pipeline.issuing import finish_intent, issue
 from pipeline.journal import Journal
 from pipeline.manual import WATCH, mark_reached
-from pipeline.retention import day_of, forget_deliveries
+from pipeline.master import open_master
+from pipeline.retention import day_of, forget
 from pipeline.run import Run
+from pipeline.status import Status
+from pipeline.status_file import ISSUING, STARTING, STOPPED, TAKING_IN, TROUBLED, WAITING
+from pipeline.trouble import Trouble, trouble_of, wait_s
 
 POLL_S = 1.0
 MANUAL_POLL_S = 0.2
 """Somebody waits for a clock that is moved by hand."""
+SET_ASIDE = "the file stays in landing; a new start tries it again; keep it and report this"
+_LOG = logging.getLogger(__name__)
 
 
-def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterator[Run]:
+def watch(
+    home: Home,
+    settings: Settings,
+    clock: Clock | None = None,
+    *,
+    accept_clock: bool = False,
+    steady: Callable[[], int] | None = None,
+    pause: Callable[[float], object] | None = None,
+) -> Generator[Run]:
     """Yield a run whenever something was taken in or issued; ends at SIGTERM or SIGINT after the work under way.
 
     Args:
@@ -31,58 +58,226 @@ def watch(home: Home, settings: Settings, clock: Clock | None = None) -> Iterato
         settings: with the seconds after an instant at which it is issued by the wall clock.
         clock: the wall clock, unless given. A `KeptClock` is waited for until it is set, needs no delay (whoever moves
             it says that all has landed), and is told how far all is done.
+        accept_clock: take in files, and issue, however far the clock runs ahead of what is known.
+        steady: milliseconds of a clock that nobody sets, against which the wall clock's steps are seen; the machine's
+            for the wall clock, none for another one, unless given.
+        pause: waits for some seconds, or less; until a signal comes, unless given.
+
+    Raises:
+        BusyError: another process writes the home.
+        KomaError: something that a person has to put right.
 
     """
-    clock = clock or WallClock()
-    by_hand = isinstance(clock, KeptClock)
     stop = threading.Event()
+    by_hand = isinstance(clock, KeptClock)
+    if clock is None and steady is None:
+        steady = steady_ms
+    name = "wall" if clock is None else "manual" if by_hand else "given"
+    watching = _Watch(
+        home,
+        settings,
+        clock or WallClock(),
+        ClockGuard(steady, settings.clock_jump_days, accept_clock),
+        Agenda(settings, by_hand),
+        Backlog(home.landing),
+        Status(home, name),
+        stop,
+        pause or stop.wait,
+        accept_clock=accept_clock,
+    )
+    with _until_signal(stop), home.sole_writer(WATCH if by_hand else "pipeline run --watch"):
+        yield from watching.go_on()
+
+
+@contextmanager
+def _until_signal(stop: threading.Event) -> Iterator[None]:
+    """Let SIGTERM and SIGINT ask for an end; more of them ask again, and interrupt nothing."""
     previous = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGTERM, signal.SIGINT)}
     try:
-        with home.sole_writer(WATCH if by_hand else "pipeline run --watch"):
-            while isinstance(clock, KeptClock) and clock.stands_at() is None and not stop.is_set():
-                stop.wait(MANUAL_POLL_S)
-            if stop.is_set():
-                return
-            journal = Journal(home.path("journal"))
-            try:
-                finish_moves(home, journal)
-                if journal.state.intent is not None:
-                    finish_intent(home, journal, settings)
-                if journal.state.first_slot is None and settings.first_slot is None:
-                    journal.append({"kind": "start", "first_slot": slot_at_ms(clock.now_ms())})
-                waiting: frozenset[str] = frozenset()  # files that only a person can let in
-                while not stop.is_set():
-                    now_ms = clock.now_ms()
-                    delay_ms = 0 if by_hand else settings.watch_delay_s * 1000
-                    run = _turn(home, journal, settings, (now_ms - delay_ms) // GRID_MS * GRID_MS, waiting)
-                    if by_hand:
-                        mark_reached(home, now_ms)
-                    if run is not None:
-                        run.clock_ms = now_ms
-                        waiting |= {str(each["file"]) for each in run.taken.waiting}
-                        yield run
-                    stop.wait(MANUAL_POLL_S if by_hand else POLL_S)
-            finally:
-                journal.close()
+        yield
     finally:
         for each, handler in previous.items():
             signal.signal(each, handler)
 
 
-def _turn(home: Home, journal: Journal, settings: Settings, due_ms: int, waiting: frozenset[str]) -> Run | None:
-    """Take in what has landed, then issue every instant up to `due_ms` that is not out yet."""
-    run = Run()
-    started = perf_counter()
-    if any(path.name not in waiting for path in landed(home)):
-        run.taken = take_in(home, journal, settings, accept_clock=False, leave=waiting)
+@dataclass(slots=True)
+class _Watch:
+    home: Home
+    settings: Settings
+    clock: Clock
+    guard: ClockGuard
+    agenda: Agenda
+    backlog: Backlog
+    status: Status
+    stop: threading.Event
+    pause: Callable[[float], object]
+    accept_clock: bool
+    journal: Journal | None = None
+    alone: set[str] = field(default_factory=set)  # files whose turn failed: each by itself next time
+    _objected: str = ""
+
+    def go_on(self) -> Iterator[Run]:
+        """Do what is next until asked to stop."""
+        failures, began = 0, False
+        try:
+            self._await_clock()
+            began = not self.stop.is_set()
+            while not self.stop.is_set():
+                try:
+                    if self.journal is None:
+                        self.status.say(STARTING, self.clock.now_ms())
+                        self._begin()
+                    run = self._turn()
+                    failures = 0
+                except (KomaError, OSError, RuntimeError, MemoryError) as error:
+                    trouble = trouble_of(error)
+                    if trouble is None:
+                        raise
+                    failures += 1
+                    self._wait_out(trouble, failures)
+                    continue
+                if run is not None:
+                    yield run
+        finally:
+            self._close()
+            if began:
+                self.status.say(STOPPED, self.clock.now_ms())
+
+    def _await_clock(self) -> None:
+        while isinstance(self.clock, KeptClock) and self.clock.stands_at() is None and not self.stop.is_set():
+            self.pause(MANUAL_POLL_S)
+
+    def _begin(self) -> None:
+        """Begin as after a crash: what was under way is finished first."""
+        self.journal = Journal(self.home.path("journal"))
+        finish_moves(self.home, self.journal)
+        if self.journal.state.intent is not None:
+            finish_intent(self.home, self.journal, self.settings)
+
+    def _close(self) -> None:
+        if self.journal is not None:
+            self.journal.close()
+            self.journal = None
+
+    def _wait_out(self, trouble: Trouble, failures: int) -> None:
+        """Let go of everything, say what is wrong, wait."""
+        self._close()
+        for name in ("intake", "issue"):  # what a failed step left behind may be what fills the disk
+            shutil.rmtree(self.home.path("tmp") / name, ignore_errors=True)
+        seconds = wait_s(failures)
+        now_ms = self.clock.now_ms()
+        self.status.failed(trouble.message, trouble.what_to_do, now_ms)
+        self.status.say(TROUBLED, now_ms)
+        _LOG.warning(
+            "koma: %s; %s; nothing is lost, and it is tried again in %.0f s",
+            trouble.message,
+            trouble.what_to_do,
+            seconds,
+        )
+        self.pause(seconds)
+
+    def _turn(self) -> Run | None:
+        """Do one step."""
+        journal = self.journal
+        assert journal is not None
+        now_ms = self.clock.now_ms()  # before landing is seen: what is due by it has landed by then
+        self.backlog.scan(now_ms)
+        self.alone &= {each.name for each in self.backlog.files}
+        objection = self.guard.objection(now_ms, journal.state)
+        self._object(objection)
+        if journal.state.first_slot is None and self.settings.first_slot is None and not objection:
+            journal.append({"kind": "start", "first_slot": slot_at_ms(now_ms)})
+        self.backlog.look()
+        step = self.agenda.next_step(
+            self.backlog,
+            journal.state,
+            now_ms,
+            points=open_master(self.home.root).n_points,
+            rejudge=may_rejudge(self.home, journal.state),
+            may_issue=not objection,
+        )
+        if step.kind is Kind.LOOK:
+            return None
+        if step.kind is Kind.WAIT:
+            self._rest(journal, now_ms)
+            return None
+        run = self._issue(journal, step) if step.kind is Kind.ISSUE else self._take_in(journal, step)
+        self.status.turns += 1
+        run.clock_ms = now_ms
+        return run
+
+    def _object(self, objection: str) -> None:
+        self.status.objection = objection
+        if objection and not self._objected:
+            _LOG.warning("koma: %s", objection)
+        self._objected = objection
+
+    def _rest(self, journal: Journal, now_ms: int) -> None:
+        if self.agenda.by_hand:
+            mark_reached(self.home, now_ms)
+        self.status.tell(WAITING, self.backlog, self.agenda, journal.state, now_ms)
+        due_ms = self.agenda.due_ms(now_ms)
+
+        def busy() -> bool:
+            return self.stop.is_set() or self.agenda.due_ms(self.clock.now_ms()) > due_ms
+
+        if not compact(self.home, journal, self.settings, stop=busy).more and not compact_held(self.home, journal):
+            self.pause(MANUAL_POLL_S if self.agenda.by_hand else POLL_S)
+
+    def _take_in(self, journal: Journal, step: Step) -> Run:
+        began_ms = self.clock.now_ms()
+        self.status.tell(TAKING_IN, self.backlog, self.agenda, journal.state, began_ms)
+        run, started = Run(), perf_counter()
+        files = [each for each in step.files if each.name not in self.alone] or list(step.files[:1])
+        try:
+            run.taken = take_in(
+                self.home,
+                journal,
+                self.settings,
+                accept_clock=self.accept_clock,
+                files=self.backlog.paths(files),
+                held=step.kind is Kind.REJUDGE,
+                known_ms=self.agenda.known_ms(journal.state, began_ms),
+            )
+        except Exception as error:  # one file must not stop all others, whatever is wrong with it
+            if trouble_of(error) is not None or isinstance(error, KomaError) or step.kind is Kind.REJUDGE:
+                raise
+            self._suspect(files, error)
+            return run
         run.seconds["intake"] = perf_counter() - started
-    if due_ms > journal.state.issued_ms:
-        started = perf_counter()
+        run.taken.waiting = [each for each in run.taken.waiting if self._set_aside(each)]
+        now_ms = self.clock.now_ms()
+        self.agenda.took(step.kind, now_ms - began_ms)
+        self.status.took_in(run, step.kind, sum(each.rows for each in files), now_ms)
+        return run
+
+    def _suspect(self, files: Sequence[Landed], error: Exception) -> None:
+        """Take files in by themselves after a turn that failed; set one aside that fails by itself."""
+        text = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        self.status.failed(f"{type(error).__name__}: {text}", SET_ASIDE, self.clock.now_ms())
+        if len(files) > 1:
+            self.alone |= {each.name for each in files}
+            return
+        _LOG.warning("koma: %s stays in landing: %s: %s; %s", files[0].name, type(error).__name__, text, SET_ASIDE)
+        self.backlog.set_aside(
+            files[0].name, {"file": files[0].name, "code": "failed", "detail": f"{text}; {SET_ASIDE}"}
+        )
+
+    def _set_aside(self, facts: dict[str, object]) -> bool:
+        """Leave a file alone whose arrivals lie too far ahead, until others get near; says whether that is new."""
+        received_ms = parse_jst(str(facts["received_at"]))
+        return self.backlog.set_aside(
+            str(facts["file"]), facts, received_ms - self.settings.clock_jump_days * MS_PER_DAY
+        )
+
+    def _issue(self, journal: Journal, step: Step) -> Run:
+        self.status.tell(ISSUING, self.backlog, self.agenda, journal.state, self.clock.now_ms())
+        run, started = Run(), perf_counter()
         last_ms = journal.state.issued_ms
-        run.issued.add(issue(home, journal, settings, due_ms, extra=False))
-        if day_of(due_ms) != day_of(last_ms):
-            forget_deliveries(home, due_ms, settings.deliveries_days)
+        run.issued.add(issue(self.home, journal, self.settings, step.to_ms, extra=False))
         run.seconds["issue"] = perf_counter() - started
-    elif not run.taken.files and not run.taken.waiting:
-        return None
-    return run
+        if day_of(step.to_ms) != day_of(last_ms):
+            forget(self.home, journal, self.settings, step.to_ms)
+        delay_ms = 0 if self.agenda.by_hand else self.settings.watch_delay_s * 1000
+        self.status.issued(run, step.to_ms, delay_ms, self.clock.now_ms())
+        return run

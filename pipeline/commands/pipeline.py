@@ -61,7 +61,9 @@ def run(
             from pipeline.watch import watch as watch_home  # noqa: PLC0415
 
             opened = open_home(settings.home)
-            for finished in watch_home(opened, settings, manual_clock(opened) if clock == "manual" else None):
+            by_hand = manual_clock(opened) if clock == "manual" else None
+            for finished in watch_home(opened, settings, by_hand, accept_clock=accept_clock):
+                _note_waiting(finished.taken.waiting)
                 emit(finished.summary())
             return
         opened = open_home(settings.home)
@@ -73,8 +75,7 @@ def run(
         summary = finished.summary()
         if finished.taken.counts.held:
             note(f"koma: {finished.taken.counts.held:,} reads wait for a master that knows their meters: {IMPORT}")
-        for waiting in finished.taken.waiting:
-            note(f"koma: {waiting['file']} row {waiting['row']} stays in landing: {waiting['detail']}")
+        _note_waiting(finished.taken.waiting)
         if not json and sys.stderr.isatty():
             table("Run", ("what", "count"), [(k, v) for k, v in summary.items() if isinstance(v, int)])
         emit(summary)
@@ -85,3 +86,30 @@ def run(
         if not text:
             raise
         fail(HomeError(f"the run was cut off: {text.strip()}", hint=CUT_OFF), as_json=json)
+
+
+def _note_waiting(waiting: list[dict[str, object]]) -> None:
+    for each in waiting:
+        note(f"koma: {each['file']} row {each['row']} stays in landing: {each['detail']}")
+
+
+@app.command(epilog="Example: koma pipeline status")
+def status(
+    *,
+    home: Annotated[Path | None, typer.Option(metavar="PATH", help="Data directory, instead of KOMA_HOME.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Nothing but JSON on standard output.")] = False,
+) -> None:
+    """Show what `run --watch` is doing: phase, backlog, last intake and issue, lag, what waits, last errors."""
+    from pipeline.home import open_home  # noqa: PLC0415  see above
+    from pipeline.status_file import lines_of, read_status  # noqa: PLC0415
+
+    try:
+        opened = open_home(load_settings(home=home).home, create=False)
+        facts = read_status(opened)
+        if facts is None:
+            raise HomeError(f"no watch has ever run in {opened.root}", hint="Start one: koma pipeline run --watch")
+        if not json and sys.stderr.isatty():
+            table("Watch", ("what", "how"), lines_of(facts))
+        emit(facts)
+    except KomaError as error:
+        fail(error, as_json=json)

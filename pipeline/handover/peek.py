@@ -6,6 +6,7 @@ late. The cost does not grow with the file: rows far apart of a few record batch
 beginning, the middle and the end of a text, the first telegrams of a container.
 """
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ _TELEGRAM_ROWS: Final = 1024
 _GROUP_ROWS_MAX: Final = 1 << 22
 _PACKED_RATIO: Final = 8
 """What compression does to the text of a CSV, roughly."""
+_OF_THE_SYSTEM: Final = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""Errors that say nothing of the file: another look may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def peek(path: Path) -> Peek:
     """Look at a file.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: it cannot be opened, or the system cannot read it now.
         HandoverError: what it holds cannot be read, as far as was looked.
 
     """
@@ -69,6 +72,8 @@ def peek(path: Path) -> Peek:
             return _telegrams(path)
         return _text(path, packed=extension != ".csv")
     except UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+            raise
         raise HandoverError(f"{path.name}: not readable: {error}", hint="Hand it over again, whole") from error
 
 
