@@ -98,7 +98,7 @@ def _described(home: Home, state: State, settings: Settings, master: int, to_ms:
 
 
 def _plans(what: Issue, state: State, settings: Settings, extras: list[int]) -> list[SlotPlan]:
-    first_slot = settings.first_slot if settings.first_slot is not None else state.first_slot
+    first_slot = state.first_slot_kept(settings.first_slot)
     if first_slot is None:
         return []
     view = open_master(what.home, what.master)

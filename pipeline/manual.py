@@ -16,7 +16,7 @@ from koma.slots import MS_PER_DAY, format_jst
 from pipeline.columns import replace_file
 from pipeline.home import BusyError, Home
 from pipeline.journal import NEVER, read_state
-from pipeline.retention import day_of, forget_deliveries
+from pipeline.retention import day_of, forget_between_runs
 from pipeline.run import Run, run_once
 
 WATCH = "pipeline run --watch --clock manual"
@@ -66,7 +66,7 @@ def set_clock(home: Home, settings: Settings, to_ms: int) -> Run | None:
             time.sleep(POLL_S)
             continue
         if issued_ms != NEVER and day_of(to_ms) != day_of(issued_ms):
-            forget_deliveries(home, to_ms, settings.deliveries_days)
+            forget_between_runs(home, settings, to_ms)
         mark_reached(home, to_ms)
         return run
     return None

@@ -1,15 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retention: delivery folders whose last file was issued longer ago than they are kept.
+"""Retention: what a home keeps only for a time, and what a crash left behind.
 
-Only a home that goes on by the wall clock forgets; a replay over old data keeps all it issues.
+Only a home that goes on by the wall clock forgets of itself; a replay over old data keeps all it issues. Ages are those
+of business time, of the last instant issued. Master, journal, ledger, held reads and quarantine stay.
 """
 
 import json
 import shutil
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from koma.slots import JST_OFFSET_MINUTES, MS_PER_DAY, MS_PER_MINUTE, format_jst
-from pipeline.home import Home
+from koma.settings import Settings
+from koma.slots import JST_OFFSET_MINUTES, MS_PER_DAY, MS_PER_MINUTE, format_jst, slot_at_ms
+from pipeline.home import BusyError, Home
+from pipeline.instants import closing_ms
+from pipeline.journal import Journal, State
+from pipeline.registers import close_files
+
+LEFTOVER_S = 3600
+"""A file that nobody names may be about to be named, for as long as an intake takes."""
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """What was removed: day folders of deliveries and of hand-over files, files of registers, files of no use."""
+
+    deliveries: list[Path] = field(default_factory=list)
+    handovers: list[Path] = field(default_factory=list)
+    registers: list[Path] = field(default_factory=list)
+    leftovers: list[Path] = field(default_factory=list)
+
+
+def forget(home: Home, journal: Journal, settings: Settings, now_ms: int) -> Forgotten:
+    """Remove what has been kept long enough at `now_ms`; the caller is the home's sole writer and between two steps."""
+    return Forgotten(
+        forget_deliveries(home, now_ms, settings.deliveries_days),
+        forget_handovers(home, now_ms, settings.keep_handovers_days),
+        forget_registers(home, journal, now_ms, settings.keep_registers_days),
+        remove_leftovers(home, journal.state),
+    )
+
+
+def forget_between_runs(home: Home, settings: Settings, now_ms: int) -> Forgotten | None:
+    """Do what `forget` does as the home's writer; None where another one has begun, whose turn it now is."""
+    try:
+        with home.sole_writer("retention"):
+            journal = Journal(home.path("journal"))
+            try:
+                return forget(home, journal, settings, now_ms)
+            finally:
+                journal.close()
+    except BusyError:
+        return None
 
 
 def forget_deliveries(home: Home, issued_ms: int, days: int) -> list[Path]:
@@ -26,6 +69,58 @@ def forget_deliveries(home: Home, issued_ms: int, days: int) -> list[Path]:
             shutil.rmtree(manifest.parent)
             gone.append(manifest.parent)
     return gone
+
+
+def forget_handovers(home: Home, now_ms: int, days: int) -> list[Path]:
+    """Remove the day folders of hand-over files that were taken in more than `days` before `now_ms`; returns them."""
+    oldest_day = format_jst(now_ms - days * MS_PER_DAY)[:10].replace("-", "")
+    gone = []
+    for folder in sorted(home.path("taken").iterdir()):
+        if folder.name.isdecimal() and len(folder.name) == len(oldest_day) and folder.name < oldest_day:
+            shutil.rmtree(folder)
+            gone.append(folder)
+    return gone
+
+
+def forget_registers(home: Home, journal: Journal, now_ms: int, days: int) -> list[Path]:
+    """Remove registers of stamps more than `days` before `now_ms`; returns the files that went.
+
+    The slots they belong to are not looked at from then on: that is durable before the first file goes.
+    """
+    state, before = journal.state, slot_at_ms(now_ms - days * MS_PER_DAY)
+    index = state.index
+    if state.announced or state.first_slot is None or before <= max(index.kept_from, state.first_slot):
+        return []
+    old = {name for stamp, names in index.names.items() if stamp < before for name in names}
+    journal.append({"kind": "forget", "before": before, "extras_from": closing_ms(before)})
+    gone = [home.path("registers") / name for name in sorted(old - index.uses.keys())]
+    _remove(gone)
+    return gone
+
+
+def leftovers(home: Home, state: State) -> list[Path]:
+    """Return files of registers and of held reads that the journal does not name: a step that was cut off left them."""
+    known = {"registers": state.index.uses.keys(), "held": set(state.held)}
+    return [
+        path
+        for folder, names in known.items()
+        for path in sorted(home.path(folder).iterdir())
+        if path.name not in names
+    ]
+
+
+def remove_leftovers(home: Home, state: State) -> list[Path]:
+    """Remove leftovers that are older than `LEFTOVER_S`; returns them."""
+    limit = time.time() - LEFTOVER_S
+    gone = [path for path in leftovers(home, state) if path.is_file() and path.stat().st_mtime < limit]
+    _remove(gone)
+    return gone
+
+
+def _remove(paths: list[Path]) -> None:
+    close_files(paths)
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def day_of(ms: int) -> int:

@@ -148,6 +148,11 @@ class State:
         """The last instant issued, or announced by an intent that a crash left open: facts of today count after it."""
         return self.issued_ms if self.intent is None else int(self.intent["to"])
 
+    def first_slot_kept(self, setting: int | None) -> int | None:
+        """Return the first slot that can be looked at: the home's first, or `setting`, but none that is forgotten."""
+        first = self.first_slot if setting is None else setting
+        return None if first is None else max(first, self.index.kept_from)
+
     @property
     def announced(self) -> bool:
         """Say whether an issue is under way, daily files too: it may go by the number of intakes it knows."""
