@@ -53,6 +53,8 @@ def _child(root: str, arguments: list[str], fault: Fault, said: str) -> None:
     try:
         main()
     finally:
+        if fault.what == "power":
+            layer.change("end", root)
         Path(f"{said}.count").write_text(json.dumps(layer.count))
 
 
@@ -203,8 +205,8 @@ def drawn(chance: random.Random, undisturbed: Undisturbed, what: str) -> tuple[i
     """Draw a step and a fault: kinds of change alike, so that the few renames count as much as the many writes."""
     step = chance.choice((1, 3) if what == "halt" else (0, 1, 1, 1, 2, 3, 3, 3))
     counts = undisturbed.counts[step]
-    kind = chance.choice([each for each in KINDS if counts[each]])
-    return step, Fault(what, kind, chance.randrange(counts[kind]))
+    kind = chance.choice([each for each in KINDS if counts[each]] + (["end"] if what == "power" else []))
+    return step, Fault(what, kind, chance.randrange(counts[kind] or 1))
 
 
 def disturbed(

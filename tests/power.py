@@ -121,10 +121,18 @@ def cut_power(root: Path, store: Path, chance: random.Random, *, names: str) -> 
 
     def survives(folder: int, name: str, old: int | None, new: int | None) -> bool:
         """Decide on a changed name; the two names of a renamed file or folder share one fate."""
+        if old in moved_for_good:
+            return True
         moved = new if new in before else old if old in after else None
         key: object = moved if moved is not None else (folder, name)
         return fate.setdefault(key, chance.random() < kept)
 
+    moved_for_good = {  # where it is now is durable: a journalling filesystem has then taken it from where it was
+        inode
+        for folder, entries in now.folders.items()
+        for name, inode in entries.items()
+        if durable.folders.get(folder, {}).get(name) == inode
+    }
     before = {inode for each in durable.folders.values() for inode in each.values()}
     after = {inode for each in now.folders.values() for inode in each.values()}
     limbo = root.with_name(f"{root.name}.limbo")
