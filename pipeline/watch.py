@@ -204,6 +204,7 @@ class _Watch:
         run = self._issue(journal, step) if step.kind is Kind.ISSUE else self._take_in(journal, step)
         self.status.turns += 1
         run.clock_ms = now_ms
+        self.status.tell(WAITING, self.backlog, self.agenda, journal.state, self.clock.now_ms())
         return run
 
     def _object(self, objection: str) -> None:

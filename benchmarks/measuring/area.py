@@ -208,16 +208,17 @@ def write_reads(folder: Path, area: Area, stamp: int, seed: int) -> None:
         if number == files - 1:
             received[-1] = latest
         with pa.OSFile(str(folder / f"reads-{stamp - SLOT}-{number:03d}.arrow"), "wb") as sink:
-            _write_file(sink, area.serial[rows], register[rows], received, stamp)
+            write_file(sink, area.serial[rows], register[rows], received, stamp)
 
 
-def _write_file(
+def write_file(
     sink: pa.NativeFile,
     serial: NDArray[np.int64],
     register: NDArray[np.uint32],
     received: NDArray[np.int64],
     stamp: int,
 ) -> None:
+    """Write reads of one stamp as an Arrow hand-over file."""
     with pa.ipc.new_file(sink, _HANDOVER) as writer:
         for start in range(0, len(serial), ROWS_PER_BATCH):
             span = slice(start, start + ROWS_PER_BATCH)

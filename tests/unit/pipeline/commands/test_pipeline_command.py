@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """`koma pipeline run` and `koma quarantine`: what they say to people."""
 
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
 from koma.cli import main
+from koma.clock import ManualClock
 from pipeline.home import Home
-from tests.homes import Read, at, hand_over, new_home, point, reads_of
+from pipeline.status_file import lines_of
+from pipeline.watch import watch
+from tests.homes import Read, at, hand_over, new_home, point, reads_of, settings_of
 
 START = at("2026-10-06T22:30")
 
@@ -64,6 +68,23 @@ def test_nothing_that_a_run_writes_is_open_to_others(tmp_path: Path, capsys: pyt
     own = {each: mode for each, mode in modes.items() if each.parent.name != "landing"}
     assert {each: oct(mode) for each, mode in own.items() if mode & 0o007} == {}
     assert all(mode & 0o040 for each, mode in own.items() if home / "deliveries" in each.parents)
+
+
+def test_the_status_of_a_watch_is_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = served(tmp_path / "home")
+    assert run("pipeline", "status", "--home", home.root) == 1
+    assert "no watch has ever run" in capsys.readouterr().err
+    clock = ManualClock(START + 3 * 3_600_000)
+    turns = watch(home, settings_of(home, first_slot=START // 1_800_000), clock, pause=lambda _: None)
+    next(turns)
+    assert run("pipeline", "status", "--home", home.root, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["running"], facts["backlog"]["files"], facts["last_intake"]["received"]) == (True, 0, 4)
+    turns.close()
+    assert run("pipeline", "status", "--home", home.root) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["running"], facts["phase"]) == (False, "stopped")
+    assert dict(lines_of(facts))["last intake"].endswith("1 files, 4 reads")
 
 
 def test_the_quarantine_reads_well_at_any_width(
