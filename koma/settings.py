@@ -114,12 +114,6 @@ class Settings:
         _whole(limits.TOO_OLD_DAYS + 3, 4000),
         "Days that registers are kept; a slot whose registers are gone is not revised any more.",
     )
-    keep_handovers_days: int = _setting(14, _whole(1, 4000), "Days that hand-over files are kept once taken in.")
-    keep_registers_days: int = _setting(
-        450,  # the revisions of a slot end with the 13th first of a month after day 45
-        _whole(limits.TOO_OLD_DAYS + 3, 4000),
-        "Days that registers are kept; a slot whose registers are gone is not revised any more.",
-    )
     first_slot: int | None = _setting(
         None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
     )

@@ -160,6 +160,15 @@ def second_name(path: Path, other: Path) -> Path:
     return other
 
 
+def gap_in_history(folder: Path, live: Part) -> str:
+    """Say from where on history holds the journal, if not from the beginning."""
+    try:
+        _since(folder, live, 0)
+    except HomeError as error:
+        return error.message
+    return ""
+
+
 def _base(path: Path, troubles: list[str]) -> tuple[State, int] | None:
     try:
         facts_line, body, *_ = path.read_bytes().split(b"\n")

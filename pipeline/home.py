@@ -19,7 +19,9 @@ from pipeline.columns import replace_file
 
 _T = TypeVar("_T")
 
-HOME_VERSION = 1
+HOME_VERSION = 2
+"""The layout of a home. A Koma changes only homes of its own layout; `pipeline.migration` tells of the others."""
+MARKER = "home.json"
 FOLDERS = (
     "landing",
     "taken",
@@ -101,6 +103,41 @@ class Home:
         return path
 
 
+def layout_of(root: Path) -> int | None:
+    """Return the version of the layout of the home at `root`; None where there is no home.
+
+    Raises:
+        HomeError: what should say it cannot be read.
+
+    """
+    marker = root / MARKER
+    try:
+        return int(json.loads(marker.read_text())["version"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise HomeError(f"{marker} cannot be read: {error}", hint="restore it from a copy of the home") from error
+
+
+def mark_layout(root: Path) -> None:
+    """Say durably that the home at `root` has this Koma's layout."""
+    replace_file(root / MARKER, json.dumps({"version": HOME_VERSION}).encode() + b"\n")
+
+
+def refuse_later(root: Path, layout: int) -> None:
+    """Refuse a home that a later Koma has made or changed.
+
+    Raises:
+        HomeError: it is one.
+
+    """
+    if layout > HOME_VERSION:
+        raise HomeError(
+            f"{root} has layout {layout} of a newer Koma, this one knows layouts up to {HOME_VERSION}",
+            hint="use the Koma that wrote it; a home does not go back",
+        )
+
+
 def open_home(root: Path, *, create: bool = True) -> Home:
     """Open the home at `root`, making it if it is not there.
 
@@ -109,15 +146,13 @@ def open_home(root: Path, *, create: bool = True) -> Home:
 
     """
     root = root.absolute()
-    marker = root / "home.json"
-    if marker.exists():
-        try:
-            version = json.loads(marker.read_text())["version"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise HomeError(f"{marker} cannot be read: {error}", hint="restore it from a copy of the home") from error
-        if version != HOME_VERSION:
+    layout = layout_of(root)
+    if layout is not None:
+        refuse_later(root, layout)
+        if layout < HOME_VERSION:
             raise HomeError(
-                f"{root} has layout {version}, this Koma reads layout {HOME_VERSION}", hint="use the Koma that wrote it"
+                f"{root} has layout {layout} of an older Koma, this one needs layout {HOME_VERSION}",
+                hint="stop what runs on it, keep a copy, then run: koma home migrate",
             )
     elif not create:
         raise HomeError(f"{root} is not a Koma home", hint="set KOMA_HOME to one, or import a master to make one")
@@ -128,8 +163,8 @@ def open_home(root: Path, *, create: bool = True) -> Home:
         raise HomeError(
             f"{root} cannot be made: {error.strerror}", hint="set KOMA_HOME to a writable folder"
         ) from error
-    if not marker.exists():
-        replace_file(marker, json.dumps({"version": HOME_VERSION}).encode() + b"\n")
+    if layout is None:
+        mark_layout(root)
     return Home(root)
 
 

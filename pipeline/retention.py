@@ -18,6 +18,8 @@ from pipeline.instants import closing_ms
 from pipeline.journal import Journal, State
 from pipeline.registers import close_files
 
+MANIFESTS = "manifest*.jsonl"
+"""Of the slots, and of the longer products beside them."""
 LEFTOVER_S = 3600
 """A file that nobody names may be about to be named, for as long as an intake takes."""
 
@@ -60,14 +62,16 @@ def forget_deliveries(home: Home, issued_ms: int, days: int) -> list[Path]:
     limit = format_jst(issued_ms - days * MS_PER_DAY)
     oldest_day = limit[:10].replace("-", "")
     gone: list[Path] = []
-    for manifest in sorted(home.deliveries.glob("*/*/manifest.jsonl")):
-        if manifest.parent.name >= oldest_day:
+    for folder in sorted({manifest.parent for manifest in home.deliveries.glob(f"*/*/{MANIFESTS}")}):
+        manifests = sorted(folder.glob(MANIFESTS))
+        if folder.name >= oldest_day:
             continue
-        lines = manifest.read_bytes().splitlines()
+        lines = [line for manifest in manifests for line in manifest.read_bytes().splitlines()]
         if all(json.loads(line)["issued_at"] < limit for line in lines):
-            manifest.unlink()  # first, so that nobody is told of a file that is going
-            shutil.rmtree(manifest.parent)
-            gone.append(manifest.parent)
+            for manifest in manifests:
+                manifest.unlink()  # first, so that nobody is told of a file that is going
+            shutil.rmtree(folder)
+            gone.append(folder)
     return gone
 
 

@@ -11,6 +11,7 @@ from koma.clock import WallClock
 from koma.errors import HomeError, KomaError
 from koma.output import emit, fail, note, progress, table
 from koma.settings import load_settings
+from pipeline.commands.compact import EPILOG, compact
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: koma pipeline run --once")
 
@@ -113,3 +114,6 @@ def status(
         emit(facts)
     except KomaError as error:
         fail(error, as_json=json)
+
+
+app.command(epilog=EPILOG)(compact)

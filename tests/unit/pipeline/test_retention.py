@@ -62,8 +62,11 @@ def test_a_folder_goes_when_all_its_files_are_old_enough(tmp_path: Path) -> None
     old = delivered(home, "20260801", 60, 50)
     revised = delivered(home, "20260802", 60, 3)
     recent = delivered(home, "20261001", 6)
+    daily = delivered(home, "20260803", 60) / "manifest-W41120.jsonl"
+    daily.write_text((revised / "manifest.jsonl").read_text())
 
     assert [old] == forget_deliveries(home, NOW_MS, 45)
+    assert daily.exists()
     assert (old.exists(), revised.exists(), recent.exists()) == (False, True, True)
 
 

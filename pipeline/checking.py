@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking a home over: whether journal, registers, held reads, master and deliveries agree. Changes nothing.
+
+It may run beside a writer: what looks wrong is looked at once more, as the next state may have removed it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from koma.errors import KomaError
+from pipeline.checkpoint import CHECKPOINT, Loaded, gap_in_history, load
+from pipeline.columns import read_columns
+from pipeline.home import Home
+from pipeline.master import open_master
+from pipeline.retention import MANIFESTS, leftovers
+
+RESTORE = "restore it from a copy of the home"
+UNNAMED = "if no run is under way, move it out of the home; nobody is told of it"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """Something that does not fit: `harm` is lost or cannot be read, a `note` is known and does no harm."""
+
+    severity: Literal["harm", "note"]
+    path: str
+    what: str
+    do: str
+
+
+def check_home(home: Home, *, deep: bool = False) -> list[Finding]:
+    """Return what does not fit, harm first. `deep` also reads all deliveries and compares digests."""
+    found = set(_findings(home, deep=deep))
+    if found:
+        found &= set(_findings(home, deep=deep))
+    return sorted(found)
+
+
+def _findings(home: Home, *, deep: bool) -> Iterator[Finding]:
+    try:
+        loaded = load(home.path("journal"))
+    except KomaError as error:
+        yield Finding("harm", str(home.path("journal")), error.message, error.hint)
+        return
+    yield from _of_journal(home, loaded)
+    yield from _of_registers(home, loaded)
+    yield from _of_master(home)
+    yield from _of_deliveries(home, deep=deep)
+
+
+def _of_journal(home: Home, loaded: Loaded) -> Iterator[Finding]:
+    folder = home.path("journal")
+    for trouble in loaded.troubles:
+        yield Finding("note", str(folder), trouble, "the next run makes it good")
+    if loaded.since and (gap := gap_in_history(folder, loaded.live)):
+        yield Finding("note", str(folder), gap, f"keep {CHECKPOINT} safe: it cannot be made again")
+
+
+def _of_registers(home: Home, loaded: Loaded) -> Iterator[Finding]:
+    index = loaded.state.index
+    stamps: dict[str, list[int]] = {}
+    for stamp, names in index.names.items():
+        for name in names:
+            stamps.setdefault(name, []).append(stamp)
+    for name, mine in stamps.items():
+        path = home.path("registers") / name
+        if trouble := _unreadable(path, mine):
+            yield Finding("harm", str(path), trouble, RESTORE)
+    for name in loaded.state.held:
+        path = home.path("held") / name
+        if trouble := _unreadable(path, []):
+            yield Finding("harm", str(path), trouble, RESTORE)
+    for path in leftovers(home, loaded.state):
+        do = "a run removes it when it is an hour old and a new day begins"
+        yield Finding("note", str(path), "no record of the journal names it: a step was cut off", do)
+
+
+def _unreadable(path: Path, stamps: list[int]) -> str:
+    """Say what is wrong with a file of columns; nothing where it is whole and has the stamps it is there for."""
+    try:
+        columns, _ = read_columns(path)
+        if not stamps:
+            return ""
+        lengths = {len(columns[name]) for name in ("local", "value", "later_ms")}
+        if lengths != {int(columns["offset"][-1])}:
+            return "its columns do not fit its sections"
+        missing = np.setdiff1d(stamps, columns["stamp"])
+    except FileNotFoundError:
+        return "it is gone"
+    except (KomaError, ValueError, KeyError, IndexError, OSError) as error:
+        return f"it cannot be read: {error}"
+    return f"it holds no reads of stamp {missing[0]}" if len(missing) else ""
+
+
+def _of_master(home: Home) -> Iterator[Finding]:
+    if not (home.path("master") / "current").exists():
+        return
+    try:
+        open_master(home.root, None)
+    except (KomaError, ValueError, KeyError, EOFError, OSError) as error:
+        do = f"{RESTORE}; versions can be made again from master/log"
+        yield Finding("harm", str(home.path("master")), f"the current version cannot be opened: {error}", do)
+
+
+def _of_deliveries(home: Home, *, deep: bool) -> Iterator[Finding]:
+    for folder in sorted(each for each in home.deliveries.glob("*/*") if each.is_dir()):
+        named: set[str] = set()
+        for manifest in sorted(folder.glob(MANIFESTS)):
+            named.add(manifest.name)
+            for number, line in enumerate(manifest.read_bytes().splitlines(), 1):
+                try:
+                    entry = json.loads(line)
+                except ValueError as error:
+                    yield Finding("harm", str(manifest), f"line {number} is damaged: {error}", RESTORE)
+                    continue
+                if "file" in entry:
+                    path = folder / entry["file"]
+                    named |= {path.name, path.with_suffix(".parquet").name}
+                    if trouble := _altered(path, entry["bytes"], entry["sha256"] if deep else ""):
+                        yield Finding("harm", str(path), trouble, RESTORE)
+        for path in sorted(folder.iterdir()):
+            if path.name not in named and not path.name.startswith("."):
+                yield Finding("note", str(path), "no manifest names it", UNNAMED)
+
+
+def _altered(path: Path, size: int, digest: str) -> str:
+    try:
+        if path.stat().st_size != size:
+            return f"it has {path.stat().st_size} bytes, its manifest says {size}"
+        if digest and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            return "its content is not what its manifest says"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return ""
