@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.books import open_book
-from pipeline.cell_kernels import Ends
 from pipeline.columns import Columns
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
 from pipeline.exchange import Elements, Reporting, read_element
@@ -24,7 +23,7 @@ from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
-from pipeline.shard_cells import shard_cells
+from pipeline.shard_cells import shard_cells, slot_ends
 from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups
 
 SLOTS_PER_ELEMENT = 48
@@ -96,26 +95,13 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         book = open_book(issue.home, issue.batches)
         installs = int(view.shard_installs[shard])
         for plan in plans:
-            start = book.column(shard, plan.slot, installs)
-            end = book.column(shard, plan.slot + 1, installs)
-            ends = Ends(start.value, start.arrival, end.value, end.arrival, *_others(issue, shard, plan.slot))
+            ends = slot_ends(book, issue.supersessions, shard, plan.slot, installs)
             instants = np.array(plan.instants, np.int64)
-            received = int(np.count_nonzero(end.arrival <= issue.to_ms))
+            received = int(np.count_nonzero(ends.end_arrival <= issue.to_ms))
             payload = shard_cells(view, shard, plan.slot, instants, plan.real, ends, references=issue.xml)
             cells = Packed((shard, plan.instants, plan.real, received), payload)
             (cells,) = spilled([cells], issue.spill / f"cells-{plan.slot}-{shard:05d}")
             yield plan.slot, cells
-
-
-def _others(issue: Issue, shard: int, slot: int) -> tuple[NDArray[Any], ...]:
-    """Return the operators' registers at both ends of a slot of a shard, in the order they were decided."""
-    rows = [each for each in issue.supersessions if each.shard == shard and each.stamp in (slot, slot + 1)]
-    return (
-        np.array([each.local for each in rows], np.uint32),
-        np.array([each.stamp - slot for each in rows], np.uint8),
-        np.array([each.value for each in rows], np.uint32),
-        np.array([each.from_ms for each in rows], np.int64),
-    )
 
 
 class IssueRows(Reporting):

@@ -6,21 +6,19 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from koma.settings import Settings
-from koma.slots import format_jst, slot_date, slot_start_ms
+from koma.slots import format_jst, slot_start_ms
 from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, placed, sort_key
 from pipeline.exchange import read_reports
-from pipeline.home import Home, in_parallel, publish, sync_filesystem
+from pipeline.home import Home, publish, sync_filesystem
 from pipeline.instants import FIRST_ISSUES
 from pipeline.issue_graph import Closed, Issue, SlotReport, build_issue, slot_elements
 from pipeline.journal import Journal, State
+from pipeline.manifests import SLOTS, day_name, kept, manifest_place, write_manifests
 from pipeline.master import open_master
 from pipeline.plan import SlotPlan, latest_arrivals, latest_decisions, plan_slots
 from pipeline.runner import new_pipeline
-
-MANIFEST = "manifest.jsonl"
 
 
 @dataclass(slots=True)
@@ -129,7 +127,7 @@ def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotRep
             result.files += 1
             result.rows += each.rows
             files[each.slot_id] += 1
-            lines[each.retailer_code, _day(each.slot_id)].append((sort_key(each), manifest_line(each)))
+            lines[each.retailer_code, day_name(each.slot_id)].append((sort_key(each), manifest_line(each)))
         else:
             slots.append(each)
     for report in slots:
@@ -138,32 +136,14 @@ def _commit(home: Home, what: Issue, collected: Iterable[ManifestEntry | SlotRep
         result.pending |= report.pending
         result.closed += len(report.closed)
         for closed in report.closed:
-            lines[closed.retailer_code, _day(closed.slot)].append(_closed_line(closed))
-    manifests = what.work / "manifests"
-    manifests.mkdir()
-
-    def write_manifest(retailer_day: tuple[str, str]) -> None:
-        retailer, day = retailer_day
-        old = _kept(home.deliveries / retailer / day / MANIFEST, what.from_ms)
-        new = b"".join(line for _, line in sorted(lines[retailer_day]))
-        (manifests / f"{retailer}-{day}").write_bytes(old + new)
-
-    in_parallel(write_manifest, lines)
+            lines[closed.retailer_code, day_name(closed.slot)].append(_closed_line(closed))
+    write_manifests(home, what.work / "manifests", lines, SLOTS, what.from_ms)
     _write_ledger(home, what, slots, files)
     sync_filesystem(what.work)
     publish(what.work / "deliveries", home.deliveries, placed)
-    publish(what.work / "manifests", home.deliveries, _manifest_place)
+    publish(what.work / "manifests", home.deliveries, manifest_place)
     publish(what.work / "ledger", home.path("ledger"))
     return result
-
-
-def _manifest_place(name: str) -> Path:
-    retailer, _, day = name.partition("-")
-    return Path(retailer, day, MANIFEST)
-
-
-def _day(slot: int) -> str:
-    return slot_date(slot).strftime("%Y%m%d")
 
 
 def _closed_line(closed: Closed) -> tuple[object, bytes]:
@@ -172,28 +152,16 @@ def _closed_line(closed: Closed) -> tuple[object, bytes]:
     return key, line
 
 
-def _kept(manifest: Path, from_ms: int) -> bytes:
-    """Return the lines of a manifest that earlier issues wrote: a cut-off run of this issue may have added its own."""
-    if not manifest.exists():
-        return b""
-    last = format_jst(from_ms) if from_ms > 0 else ""
-    text = manifest.read_bytes()
-    lines = text.splitlines(keepends=True)
-    if not lines or json.loads(lines[-1])["issued_at"] <= last:  # lines ascend by instant: nothing was cut off
-        return text
-    return b"".join(line for line in lines if json.loads(line)["issued_at"] <= last)
-
-
 def _write_ledger(home: Home, what: Issue, slots: list[SlotReport], files: dict[int, int]) -> None:
     """Write what is known of each slot that was looked at, a file a JST day, the newest line of a slot last."""
     by_day: dict[str, list[SlotReport]] = defaultdict(list)
     for report in sorted(slots, key=lambda each: each.slot):
-        by_day[_day(report.slot)].append(report)
+        by_day[day_name(report.slot)].append(report)
     for day, reports in by_day.items():
         name = f"slots-{day}.jsonl"
         target = what.work / "ledger" / name
         target.parent.mkdir(exist_ok=True)
-        old = _kept(home.path("ledger") / name, what.from_ms)
+        old = kept(home.path("ledger") / name, what.from_ms)
         target.write_bytes(old + b"".join(_ledger_line(report, what.to_ms, files[report.slot]) for report in reports))
     (what.work / "ledger").mkdir(exist_ok=True)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from koma.settings import Settings
 from koma.slots import format_jst
+from pipeline.daily import issue_daily
 from pipeline.home import Home
 from pipeline.instants import GRID_MS, next_extra
 from pipeline.intake import TakenIn, finish_moves, take_in
@@ -62,11 +63,14 @@ def run_once(
             finish_moves(home, journal)
             if journal.state.intent is not None:
                 run.issued.add(finish_intent(home, journal, settings, xml=xml))
+            if journal.state.daily_intent is not None:
+                run.issued.add(issue_daily(home, journal, settings, xml=xml))
             started = perf_counter()
             run.taken = take_in(home, journal, settings, accept_clock=accept_clock)
             run.seconds["intake"] = perf_counter() - started
             started = perf_counter()
             _issue_due(home, journal, settings, run, wall_ms, xml=xml)
+            run.issued.add(issue_daily(home, journal, settings, xml=xml))
             run.seconds["issue"] = perf_counter() - started
             run.clock_ms = journal.state.now_ms if wall_ms is None else wall_ms
         finally:

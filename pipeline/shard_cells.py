@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one shard brings to a slot: rows that are ready, events of the cells whose row is not, and totals."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cell_kernels import AVAILABLE, EXPECTED, Dated, Ends, Timeline, Totals
 from pipeline.columns import Columns
+from pipeline.journal import Supersession
 from pipeline.master import MasterView
 from pipeline.plain_kernels import MEASURES, READY_STEPS, timelines
 from pipeline.ready_kernels import order_ready, take_ready
+from pipeline.registers import RegisterBook
 
 TOTALS = tuple(f"total_{name}" for name in Totals._fields)
 """Columns of the totals, each flattened from (indexes, 3)."""
@@ -19,6 +23,31 @@ _NOTHING.flags.writeable = False  # as the mapped columns of a master version ar
 def dated(view: MasterView) -> Dated:
     """Return the master's columns as the kernels take them."""
     return Dated(**{name: getattr(view, name) for name in Dated._fields})
+
+
+def slot_ends(book: RegisterBook, supersessions: Sequence[Supersession], shard: int, slot: int, installs: int) -> Ends:
+    """Return the registers of a shard at both ends of a slot, with those of operators in the order they were decided.
+
+    Args:
+        book: where the registers stand.
+        supersessions: the operators' decisions.
+        shard: of which `installs` installations are known.
+        slot: whose ends.
+        installs: number of installations.
+
+    """
+    start, end = book.column(shard, slot, installs), book.column(shard, slot + 1, installs)
+    rows = [each for each in supersessions if each.shard == shard and each.stamp in (slot, slot + 1)]
+    return Ends(
+        start.value,
+        start.arrival,
+        end.value,
+        end.arrival,
+        np.array([each.local for each in rows], np.uint32),
+        np.array([each.stamp - slot for each in rows], np.uint8),
+        np.array([each.value for each in rows], np.uint32),
+        np.array([each.from_ms for each in rows], np.int64),
+    )
 
 
 def shard_cells(

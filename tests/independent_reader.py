@@ -11,6 +11,8 @@ What a retailer's system would do, and a suspicious auditor beside it. Lowest le
   the files in manifest order.
 - `closings(deliveries)` gives the closed lines: `{(retailer, slot_start): Closing}`.
 - `read_tree(deliveries)` applies the revisions: `{(retailer, slot_start, point_id): Cell}`, the last issue of each.
+- `daily_files` and `read_days` do for the daily files (W41120) what `files` and `read_tree` do for those of slots; the
+  cells of both have the same keys.
 
 Times are ISO 8601 texts in JST as the manifest prints them ('2026-08-22T16:30:00+09:00'), energies whole dWh.
 
@@ -39,7 +41,10 @@ import pyarrow.parquet as pq
 
 JST = timezone(timedelta(hours=9))
 
+SLOTS, DAYS = "W41110", "W41120"
+MANIFESTS = {SLOTS: "manifest.jsonl", DAYS: "manifest-W41120.jsonl"}
 _NAME = re.compile(r"W41110(\d{8})(\d{2})(\d{2})(\d{2})(\d{4})", re.ASCII)
+_DAILY_NAME = re.compile(r"W41120(\d{8})(00)(00)(\d{2})(\d{4})", re.ASCII)
 _KWH = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{0,3}[1-9])?", re.ASCII)
 _POINT = re.compile(r"[0-9]{22}", re.ASCII)
 _FORMS = {
@@ -87,6 +92,19 @@ class DeliveredFile:
 
 
 @dataclass(frozen=True, slots=True)
+class DailyFile:
+    """One file of a day: rows by start of slot, ascending."""
+
+    retailer: str
+    day_start: str
+    revision: int
+    split: int
+    issued_at: str
+    slots: dict[str, list[Row]]
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Closing:
     """The line that says that every expected cell of a slot has been issued."""
 
@@ -121,57 +139,70 @@ def dwh_of(kwh: str) -> int:
 def read_zip(path: Path) -> DeliveredFile:
     """Read one zip: name, container, XML and every field of every row; rows must ascend by point id."""
     slot, revision, split = _name(path)
-    with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == [f"{path.stem}.xml"], f"{path}: members {archive.namelist()}"
-        info = archive.getinfo(f"{path.stem}.xml")
-        text = archive.read(info)  # checks the CRC
-    assert text.startswith(b'<?xml version="1.0" encoding="UTF-8"?>'), path
-    with _uncollected():
-        root = ET.fromstring(text)  # noqa: S314  files that this project made
-    assert root.tag == "SBD-MSG", f"{path}: {root.tag}"  # a namespace would stand in the tag
-    head = {child.tag: child.text or "" for child in root.iterfind("JPMGRP/JPTRM/*") if child.tag != "JPM00010"}
-    created = datetime.strptime(root.findtext("JPMGRP/JPMGH/JPC19", ""), "%Y%m%d%H%M%S").replace(tzinfo=JST)
+    root, head, created = _document(path, "1110", slot)
     time_code = slot.hour * 2 + slot.minute // 30 + 1
-    assert head["JP00002"] == "1110", f"{path}: information code {head['JP00002']}"
-    assert head["JP06116"] == f"{slot:%Y%m%d}", f"{path}: date {head['JP06116']}"
     assert head["JP06219"] == f"{time_code:02d}", f"{path}: time code {head['JP06219']}"
-    made = datetime(*info.date_time, tzinfo=JST)
-    assert made == created.replace(second=created.second // 2 * 2), f"{path}: made {made}, created {created}"
     with _uncollected():
         rows = [_row(element, path) for element in root.iterfind("JPMGRP/JPTRM/JPM00010/*")]
     _ascending(rows, path)
     return DeliveredFile(head["JP06112"], iso(slot), time_code, revision, split, iso(created), rows, path)
 
 
+def read_daily_zip(path: Path) -> DailyFile:
+    """Read one zip of a day, as `read_zip` does; slots and the points of each must ascend."""
+    day, revision, split = _name(path, _DAILY_NAME)
+    root, head, created = _document(path, "1120", day)
+    assert "JP06219" not in head, f"{path}: a time code over all slots"
+    slots: dict[str, list[Row]] = {}
+    with _uncollected():
+        for element in root.iterfind("JPMGRP/JPTRM/JPM00010/*"):
+            assert [child.tag for child in element] == ["JP06219", "JPM00011"], f"{path}: elements of a slot"
+            assert element.tag == "JPMR00010", f"{path}: {element.tag}"
+            time_code = element[0].text or ""
+            assert re.fullmatch("0[1-9]|[1-3][0-9]|4[0-8]", time_code), f"{path}: time code {time_code!r}"
+            start = iso(day + timedelta(minutes=30 * (int(time_code) - 1)))
+            assert start not in slots, f"{path}: {start} twice"
+            slots[start] = [_row(row, path, "JPMR00011") for row in element[1]]
+            _ascending(slots[start], path)
+    assert slots, f"{path}: no rows"
+    assert list(slots) == sorted(slots), f"{path}: slots do not ascend"
+    return DailyFile(head["JP06112"], iso(day), revision, split, iso(created), slots, path)
+
+
+def read_daily_parquet(path: Path) -> DailyFile:
+    """Read one Parquet file of a day, as `read_parquet` does."""
+    day, revision, split = _name(path, _DAILY_NAME)
+    starts, rows, issued_at = _columns(path, revision)
+    slots: dict[str, list[Row]] = {}
+    for start_ms, row in zip(starts, rows, strict=True):
+        slots.setdefault(iso(datetime.fromtimestamp(start_ms // 1000, JST)), []).append(row)
+    assert starts == sorted(starts), f"{path}: slots do not ascend"
+    for each in slots.values():
+        _ascending(each, path)
+    return DailyFile(path.parts[-3], iso(day), revision, split, issued_at, slots, path)
+
+
 def read_parquet(path: Path) -> DeliveredFile:
     """Read one Parquet file: schema and every row; the retailer is taken from the folder."""
     slot, revision, split = _name(path)
-    with pq.ParquetFile(path) as file:
-        table = file.read(use_threads=False)
-    assert {field.name: field.type for field in table.schema} == _COLUMNS, f"{path}: {table.schema}"
-    assert table.schema.names == list(_COLUMNS), f"{path}: order {table.schema.names}"
-    columns = {name: table.column(name) for name in _COLUMNS}
-    slot_ms = int(slot.timestamp() * 1000)
-    assert columns["slot_start"].cast(pa.int64()).unique().to_pylist() == [slot_ms], f"{path}: slot_start"
-    assert columns["revision"].unique().to_pylist() == [revision], f"{path}: revision"
-    issued = columns["recorded_at"].cast(pa.int64()).unique().to_pylist()
-    assert len(issued) == 1, f"{path}: recorded_at {issued}"
-    values = (columns[name].to_pylist() for name in ("point_id", "energy_dwh", "available", "quality"))
-    rows = [Row(point, energy, there, quality=quality) for point, energy, there, quality in zip(*values, strict=True)]
-    assert all(row.available == (row.energy_dwh is not None) for row in rows), f"{path}: energy without availability"
+    starts, rows, issued_at = _columns(path, revision)
+    assert set(starts) == {int(slot.timestamp() * 1000)}, f"{path}: slot_start"
     _ascending(rows, path)
-    issued_at = iso(datetime.fromtimestamp(issued[0] // 1000, JST))
     time_code = slot.hour * 2 + slot.minute // 30 + 1
     return DeliveredFile(path.parts[-3], iso(slot), time_code, revision, split, issued_at, rows, path)
 
 
-def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """Give the lines of a folder's manifest; each must be compact JSON with the keys in their order."""
+def read_manifest(folder: Path, product: str = SLOTS) -> list[dict[str, Any]]:
+    """Give the lines of a folder's manifest of a product, if it has one.
+
+    Each must be compact JSON with the keys in their order.
+    """
     lines = []
-    for line in (folder / "manifest.jsonl").read_bytes().splitlines():
+    path = folder / MANIFESTS[product]
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         fields = json.loads(line)
         assert json.dumps(fields, separators=(",", ":")).encode() == line, f"{folder}: not compact: {line!r}"
-        expected = _CLOSED_KEYS if "closed" in fields else _FILE_KEYS
+        expected = _CLOSED_KEYS if "closed" in fields and product == SLOTS else _FILE_KEYS
         assert list(fields) == expected, f"{folder}: keys {list(fields)}"
         lines.append(fields)
     return lines
@@ -182,18 +213,32 @@ def folders(deliveries: Path) -> list[Path]:
     return sorted(folder for folder in deliveries.glob("[0-9]" * 5 + "/" + "[0-9]" * 8) if folder.is_dir())
 
 
-def files(deliveries: Path, *, parquet: bool = True) -> Iterator[DeliveredFile]:
-    """Give every file of the tree, checked against manifest and (unless told not to) its Parquet twin."""
+def _named(deliveries: Path, product: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Give every file of a product that a manifest names, in its order; all there is must be named."""
     for folder in folders(deliveries):
-        lines = read_manifest(folder)
+        strange = [path.name for path in folder.iterdir() if not path.name.startswith((SLOTS, DAYS, "manifest"))]
+        assert strange == [], f"{folder}: files and manifest differ: {strange}"
+        lines = read_manifest(folder, product)
         _check_order(folder, lines)
         named = [line["file"] for line in lines if "file" in line]
-        there = sorted(path.name for path in folder.iterdir() if path.suffix in {".zip", ".parquet"})
+        there = sorted(path.name for path in folder.iterdir() if path.name.startswith(product))
         twins = sorted([*named, *(name.removesuffix(".zip") + ".parquet" for name in named)])
         assert there == twins, f"{folder}: files and manifest differ: {set(there) ^ set(twins)}"
         for line in lines:
             if "file" in line:
-                yield _checked(folder, line, parquet=parquet)
+                yield folder, line
+
+
+def files(deliveries: Path, *, parquet: bool = True) -> Iterator[DeliveredFile]:
+    """Give every file of a slot of the tree, checked against manifest and (unless told not to) its Parquet twin."""
+    for folder, line in _named(deliveries, SLOTS):
+        yield _checked(folder, line, parquet=parquet)
+
+
+def daily_files(deliveries: Path) -> Iterator[DailyFile]:
+    """Give every file of a day of the tree, checked against manifest and its Parquet twin."""
+    for folder, line in _named(deliveries, DAYS):
+        yield _checked_daily(folder, line)
 
 
 def closings(deliveries: Path) -> dict[tuple[str, str], Closing]:
@@ -231,6 +276,21 @@ def read_tree(deliveries: Path, *, parquet: bool = True) -> dict[tuple[str, str,
     return latest
 
 
+def read_days(deliveries: Path) -> dict[tuple[str, str, str], Cell]:
+    """Apply all daily files of the tree; checks what `read_tree` checks."""
+    latest: dict[tuple[str, str, str], Cell] = {}
+    for file in daily_files(deliveries):
+        for start, rows in file.slots.items():
+            for row in rows:
+                key = (file.retailer, start, row.point_id)
+                before = latest.get(key)
+                assert before is None or before.revision < file.revision, f"{file.path}: {key} twice in a revision"
+                latest[key] = Cell(
+                    row.energy_dwh, row.available, row.quality, file.revision, row.customer_ref, file.issued_at
+                )
+    return latest
+
+
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """Keep the cycle collector from walking a growing tree over and over: half the time of a large file."""
@@ -243,9 +303,45 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _name(path: Path) -> tuple[datetime, int, int]:
-    match = _NAME.fullmatch(path.stem)
-    assert match, f"{path}: not a W41110 name"
+def _document(path: Path, code: str, start: datetime) -> tuple[ET.Element, dict[str, str], datetime]:
+    """Read the XML in a zip: root, elements of the message, time of creation."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [f"{path.stem}.xml"], f"{path}: members {archive.namelist()}"
+        info = archive.getinfo(f"{path.stem}.xml")
+        text = archive.read(info)  # checks the CRC
+    assert text.startswith(b'<?xml version="1.0" encoding="UTF-8"?>'), path
+    with _uncollected():
+        root = ET.fromstring(text)  # noqa: S314  files that this project made
+    assert root.tag == "SBD-MSG", f"{path}: {root.tag}"  # a namespace would stand in the tag
+    head = {child.tag: child.text or "" for child in root.iterfind("JPMGRP/JPTRM/*") if child.tag != "JPM00010"}
+    created = datetime.strptime(root.findtext("JPMGRP/JPMGH/JPC19", ""), "%Y%m%d%H%M%S").replace(tzinfo=JST)
+    assert head["JP00002"] == code, f"{path}: information code {head['JP00002']}"
+    assert head["JP06116"] == f"{start:%Y%m%d}", f"{path}: date {head['JP06116']}"
+    made = datetime(*info.date_time, tzinfo=JST)
+    assert made == created.replace(second=created.second // 2 * 2), f"{path}: made {made}, created {created}"
+    return root, head, created
+
+
+def _columns(path: Path, revision: int) -> tuple[list[int], list[Row], str]:
+    """Read a Parquet file: starts of slots in ms, rows, instant."""
+    with pq.ParquetFile(path) as file:
+        table = file.read(use_threads=False)
+    assert {field.name: field.type for field in table.schema} == _COLUMNS, f"{path}: {table.schema}"
+    assert table.schema.names == list(_COLUMNS), f"{path}: order {table.schema.names}"
+    columns = {name: table.column(name) for name in _COLUMNS}
+    assert columns["revision"].unique().to_pylist() == [revision], f"{path}: revision"
+    issued = columns["recorded_at"].cast(pa.int64()).unique().to_pylist()
+    assert len(issued) == 1, f"{path}: recorded_at {issued}"
+    values = (columns[name].to_pylist() for name in ("point_id", "energy_dwh", "available", "quality"))
+    rows = [Row(point, energy, there, quality=quality) for point, energy, there, quality in zip(*values, strict=True)]
+    assert all(row.available == (row.energy_dwh is not None) for row in rows), f"{path}: energy without availability"
+    starts = columns["slot_start"].cast(pa.int64()).to_pylist()
+    return starts, rows, iso(datetime.fromtimestamp(issued[0] // 1000, JST))
+
+
+def _name(path: Path, form: re.Pattern[str] = _NAME) -> tuple[datetime, int, int]:
+    match = form.fullmatch(path.stem)
+    assert match, f"{path}: not a name of {form.pattern[:6]}"
     day, hour, minute, revision, split = match.groups()
     slot = datetime.strptime(f"{day}{hour}{minute}", "%Y%m%d%H%M").replace(tzinfo=JST)
     assert slot.minute in {0, 30}, f"{path}: not a slot"
@@ -254,8 +350,8 @@ def _name(path: Path) -> tuple[datetime, int, int]:
     return slot, int(revision), int(split)
 
 
-def _row(element: ET.Element, path: Path) -> Row:
-    assert element.tag == "JPMR00010", f"{path}: {element.tag}"
+def _row(element: ET.Element, path: Path, tag: str = "JPMR00010") -> Row:
+    assert element.tag == tag, f"{path}: {element.tag}"
     tags = tuple([child.tag for child in element])
     values = [child.text for child in element]
     assert tags in _FORMS, f"{path}: elements {tags}"
@@ -275,10 +371,7 @@ def _ascending(rows: list[Row], path: Path) -> None:
 
 
 def _checked(folder: Path, line: dict[str, Any], *, parquet: bool) -> DeliveredFile:
-    path = folder / line["file"]
-    content = path.read_bytes()
-    assert len(content) == line["bytes"], f"{path}: {len(content)} bytes, manifest says {line['bytes']}"
-    assert hashlib.sha256(content).hexdigest() == line["sha256"], f"{path}: digest differs from the manifest's"
+    path = _as_said(folder, line)
     file = read_zip(path)
     assert file.retailer == folder.parent.name, f"{path}: receiver {file.retailer}"
     said = (line["slot_start"], line["revision"], line["split"], line["issued_at"], line["rows"], line["available"])
@@ -298,6 +391,36 @@ def _checked(folder: Path, line: dict[str, Any], *, parquet: bool) -> DeliveredF
     return DeliveredFile(
         file.retailer, file.slot_start, file.time_code, file.revision, file.split, file.issued_at, rows, path
     )
+
+
+def _as_said(folder: Path, line: dict[str, Any]) -> Path:
+    """Hold the bytes of a file against its line."""
+    path: Path = folder / line["file"]
+    content = path.read_bytes()
+    assert len(content) == line["bytes"], f"{path}: {len(content)} bytes, manifest says {line['bytes']}"
+    assert hashlib.sha256(content).hexdigest() == line["sha256"], f"{path}: digest differs from the manifest's"
+    return path
+
+
+def _checked_daily(folder: Path, line: dict[str, Any]) -> DailyFile:
+    path = _as_said(folder, line)
+    file, twin = read_daily_zip(path), read_daily_parquet(path.with_suffix(".parquet"))
+    rows = [row for each in file.slots.values() for row in each]
+    assert file.retailer == folder.parent.name == twin.retailer, f"{path}: receiver {file.retailer}"
+    said = (line["slot_start"], line["revision"], line["split"], line["issued_at"], line["rows"], line["available"])
+    available = sum(row.available for row in rows)
+    assert said == (file.day_start, file.revision, file.split, file.issued_at, len(rows), available), path
+    assert twin.issued_at == file.issued_at, path
+    own, others = (
+        [(start, row.point_id, row.energy_dwh) for start, each in one.slots.items() for row in each]
+        for one in (file, twin)
+    )
+    assert own == others, f"{twin.path}: rows differ from those of its zip"
+    slots = {
+        start: [row._replace(quality=other.quality) for row, other in zip(each, twin.slots[start], strict=True)]
+        for start, each in file.slots.items()
+    }
+    return DailyFile(file.retailer, file.day_start, file.revision, file.split, file.issued_at, slots, path)
 
 
 def _check_order(folder: Path, lines: list[dict[str, Any]]) -> None:

@@ -5,25 +5,18 @@ It shares nothing with the pipeline but the words. Where the pipeline derives wh
 reference walks through business time, instant by instant, and remembers what it last told whom.
 
 - `Reference.learn` takes master rows (a delta), `Reference.run` takes in reads and issues what is due.
-- `Reference.files` and `Reference.closed` are then what has to lie in the delivery tree, in order.
+- `Reference.files`, `Reference.days` and `Reference.closed` are then what has to lie in the delivery tree, in order.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
 from typing import NamedTuple
 
-JST = timezone(timedelta(hours=9))
-MINUTE = 60_000
-SLOT = 30 * MINUTE
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
+from tests.reference_times import CLOSING, DAY, HOUR, MINUTE, SLOT, SPLITS_AND_CLOSING, day_instants, instants
+
 ALWAYS = -(10**18)
 FOREVER = 10**18
-SPLITS_AND_CLOSING = (10 * MINUTE, 20 * MINUTE, 30 * MINUTE, 45 * MINUTE)
-CLOSING = 3
-REVISIONS = (HOUR // 2, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 24 * HOUR, 48 * HOUR)
 RANKS = ("actual", "rollover", "spike")  # of the parts of a cell that has a value the last one names it
 
 
@@ -119,6 +112,18 @@ class IssuedFile:
     rows: tuple[IssuedRow, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DailyFile:
+    """Rows by slot; the slots of a day."""
+
+    retailer: str
+    day_ms: int
+    revision: int
+    split: int
+    issued_ms: int
+    slots: tuple[tuple[int, tuple[IssuedRow, ...]], ...]
+
+
 class Closed(NamedTuple):
     expected: int
     available: int
@@ -137,27 +142,12 @@ class Open:
     seen: bool = False
 
 
-def jst_day(ms: int) -> date:
-    return datetime.fromtimestamp(ms / 1000, JST).date()
+@dataclass(slots=True)
+class DayTold:
+    """What one retailer was told of one day."""
 
-
-def at_0615(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, 6, 15, tzinfo=JST).timestamp()) * 1000
-
-
-def instants(slot_ms: int) -> list[int]:
-    """Give the regular instants of a slot: three splits, the closing, the revisions."""
-    end = slot_ms + SLOT
-    first = [end + offset for offset in SPLITS_AND_CLOSING]
-    later = {first[-1] + offset for offset in REVISIONS}
-    last_day = jst_day(end) + timedelta(days=45)
-    daily = [at_0615(last_day - timedelta(days=back)) for back in range(46)]
-    later |= {each for each in daily if each > max(later)}
-    year, month = last_day.year, last_day.month
-    for _ in range(13):
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
-        later.add(at_0615(date(year, month, 1)))
-    return first + sorted(later)
+    told: dict[tuple[int, str], tuple[str, int | None]] = field(default_factory=dict)  # by slot and point
+    revision: int = 0
 
 
 @dataclass(slots=True)
@@ -178,6 +168,8 @@ class Reference:
     state: dict[tuple[int, str], Open] = field(default_factory=lambda: defaultdict(Open))
     files: list[IssuedFile] = field(default_factory=list)
     closed: dict[tuple[str, int], Closed] = field(default_factory=dict)
+    days: list[DailyFile] = field(default_factory=list)
+    day_state: dict[tuple[int, str], DayTold] = field(default_factory=lambda: defaultdict(DayTold))
 
     @property
     def now_ms(self) -> int:
@@ -365,7 +357,52 @@ class Reference:
                 if retailer:
                     tell = self._first_issue if k <= CLOSING else self._revise
                     tell(retailer, slot, k, instant, cells)
+        self._issue_days(to_ms)
         self.issued_ms = to_ms
+
+    def _issue_days(self, to_ms: int) -> None:
+        assert self.first_slot_ms is not None
+        day = self.first_slot_ms - (self.first_slot_ms + 9 * HOUR) % DAY
+        while day_instants(day)[0] <= to_ms:
+            regular = day_instants(day)
+            for instant in sorted({*regular, *(extra for extra in self.extras if extra > regular[0])}):
+                if self.issued_ms < instant <= to_ms:
+                    self._tell_of_day(day, instant)
+            day += DAY
+
+    def _tell_of_day(self, day: int, instant: int) -> None:
+        assert self.first_slot_ms is not None
+        out: dict[str, dict[tuple[int, str], Cell]] = defaultdict(dict)
+        known = [retailer for begin, retailer in self.day_state if begin == day]
+        for slot in range(max(day, self.first_slot_ms), day + DAY, SLOT):
+            cells = self.cells(slot, instant)
+            for retailer in {cell.retailer for cell in cells.values() if cell.retailer} | set(known):
+                told = self.day_state[day, retailer].told
+                for point in set(cells) | {point for begin, point in told if begin == slot}:
+                    before = told.get((slot, point), ("", None))
+                    cell = cells.get(point, Cell("", None, ""))
+                    if cell.retailer == retailer:
+                        word = "missing" if cell.energy is None else "value"
+                        if before != (word, cell.energy):
+                            out[retailer][slot, point] = cell
+                            told[slot, point] = (word, cell.energy)
+                    elif before[0] not in {"", "withdrawn"}:
+                        out[retailer][slot, point] = Cell("", None, "withdrawn")
+                        told[slot, point] = ("withdrawn", None)
+        for retailer, rows in out.items():
+            state = self.day_state[day, retailer]
+            state.revision += instant > day_instants(day)[0]  # 00 is what goes out at the first instant
+            points = sorted({point for _, point in rows})
+            for split, first in enumerate(range(0, len(points), self.rows_per_file), 1):
+                mine = set(points[first : first + self.rows_per_file])
+                by_slot: dict[int, list[IssuedRow]] = defaultdict(list)
+                for slot, point in sorted(rows):
+                    if point in mine:
+                        cell = rows[slot, point]
+                        ref = self._reference(retailer, point, slot, instant)
+                        by_slot[slot].append(IssuedRow(point, cell.energy, cell.quality, ref))
+                slots = tuple((slot, tuple(each)) for slot, each in by_slot.items())
+                self.days.append(DailyFile(retailer, day, state.revision, split, instant, slots))
 
     def _first_issue(self, retailer: str, slot: int, k: int, instant: int, cells: Mapping[str, Cell]) -> None:
         state = self.state[slot, retailer]

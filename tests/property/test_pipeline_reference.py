@@ -3,6 +3,7 @@
 
 import random
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,11 +11,12 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from pipeline.home import Home
-from pipeline.journal import read_state
-from tests.homes import MINUTE_MS, SLOT_MS, Read, digests, hand_over, iso, learn, new_home, run
-from tests.independent_reader import Cell, closings, files, read_tree
+from pipeline.journal import NEVER, read_state
+from tests.homes import MINUTE_MS, SLOT_MS, Read, at, digests, hand_over, iso, learn, new_home, run
+from tests.independent_reader import Cell, closings, daily_files, files, read_days, read_tree
 from tests.property.worlds import World, handed, tables, worlds
 from tests.reference_model import ALWAYS, FOREVER, MasterRow, MeterRow, PointRow, Reference
+from tests.reference_times import DAY, HOUR
 
 FEW = settings(max_examples=settings().max_examples // 4)  # each runs the line a few times
 Issued = tuple[str, str, int, int, str, tuple[tuple[str, int | None, str, str], ...]]
@@ -46,6 +48,28 @@ def expected(reference: Reference) -> list[Issued]:
         for f in reference.files
     ]  # fmt: skip
     return sorted(found, key=lambda f: (f[0], f[1][:10], f[4], f[1], f[2], f[3]))
+
+
+Daily = tuple[str, str, int, int, str, tuple[tuple[str, tuple[tuple[str, int | None, str, str], ...]], ...]]
+
+
+def issued_days(home: Home) -> list[Daily]:
+    return [
+        (f.retailer, f.day_start, f.revision, f.split, f.issued_at,
+         tuple((start, tuple((r.point_id, r.energy_dwh, r.quality, r.customer_ref) for r in rows))
+               for start, rows in f.slots.items()))
+        for f in daily_files(home.deliveries)
+    ]  # fmt: skip
+
+
+def expected_days(reference: Reference) -> list[Daily]:
+    found = [
+        (f.retailer, iso(f.day_ms), f.revision, f.split, iso(f.issued_ms),
+         tuple((iso(slot), tuple((row.point, row.energy, row.quality, row.ref) for row in rows))
+               for slot, rows in f.slots))
+        for f in reference.days
+    ]  # fmt: skip
+    return sorted(found, key=lambda f: (f[0], f[1], f[4], f[2], f[3]))
 
 
 def holders(home: Home, cells: Cells) -> dict[tuple[str, str], tuple[str, int | None]]:
@@ -97,6 +121,7 @@ def test_what_is_issued_is_what_the_contract_says(world: World, seed: int) -> No
             counts = reference.run(handed(reads))
             assert counts == {name: found[name] for name in counts}
         assert expected(reference) == issued(home)
+        assert expected_days(reference) == issued_days(home)
         said = {
             (retailer, iso(slot_ms)): (line.expected, line.available, line.missing, iso(line.issued_ms))
             for (retailer, slot_ms), line in reference.closed.items()
@@ -139,3 +164,35 @@ def test_other_portions_end_in_the_same_values(world: World, seed: int) -> None:
     ends = [max((start for start, _ in final), default="") for final in finals]
     common = [{key: value for key, value in final.items() if key[0] <= min(ends)} for final in finals]
     assert common[0] == common[1]
+
+
+@FEW
+@given(worlds(), st.integers(0, 1000))
+def test_the_slots_of_a_day_are_its_daily_file_to_the_dwh(world: World, seed: int) -> None:
+    """A few mornings after the last read both kinds of files have had an instant for all that arrived."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = new_home(Path(folder) / "home")
+        for number, (rows, reads) in enumerate(zip(world.imports, world.landings, strict=True)):
+            if rows:
+                learn(home, **tables(rows))
+            land(home, f"landing{number}", reads, seed)
+            run(home)
+        now_ms = read_state(home.path("journal")).now_ms
+        if now_ms == NEVER:
+            return
+        run(home, wall_ms=(now_ms + 9 * HOUR) // DAY * DAY - 9 * HOUR + 5 * DAY + 375 * MINUTE_MS)
+        out = read_state(home.path("journal")).daily_ms
+        slots, days = read_tree(home.deliveries), read_days(home.deliveries)
+        assert {key: value_of(cell) for key, cell in days.items()} == {
+            key: value_of(cell) for key, cell in slots.items() if at(key[1][:10]) + DAY + 375 * MINUTE_MS <= out
+        }
+        sums: list[dict[tuple[str, str, str], int]] = [defaultdict(int), defaultdict(int)]
+        for total, cells in zip(sums, (slots, days), strict=True):
+            for (retailer, start, name), cell in cells.items():
+                if (retailer, start, name) in days:
+                    total[retailer, start[:10], name] += cell.energy_dwh or 0
+        assert sums[0] == sums[1]
+
+
+def value_of(cell: Cell) -> tuple[int | None, bool, bool]:
+    return cell.energy_dwh, cell.available, cell.quality == "withdrawn"

@@ -5,7 +5,7 @@ import pytest
 
 from koma.slots import slot_at_ms
 from pipeline.instants import FIRST_ISSUES, GRID_MS, closing_ms, next_extra, regular_instants, slot_instants
-from tests import reference_model
+from tests import reference_times
 from tests.homes import SLOT_MS, at, iso
 
 
@@ -74,7 +74,7 @@ def test_instants_ascend_lie_on_the_grid_and_are_those_of_the_reference(slot: st
 
     assert found == sorted(set(found))
     assert all(each % GRID_MS == 0 for each in found)
-    assert found == reference_model.instants(at(slot))
+    assert found == reference_times.instants(at(slot))
 
 
 def test_year_end_and_leap_day_are_days_like_others() -> None:

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Issuing daily files: after the instants they belong to are out, in steps between which other work may go first.
+
+A daily issue is an intent of its own. What it holds had arrived by its instants, and whatever is taken in later counts
+as having arrived after them; so it does not matter how much is taken in and issued between its steps, or whether a
+crash makes it start anew. Nothing of it is visible before all of it is.
+"""
+
+import pickle
+import shutil
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from koma.settings import Settings
+from pipeline.day_graph import (
+    DayIssue,
+    FilePlan,
+    ShardDay,
+    build_cells,
+    build_files,
+    grouped,
+    plan_files,
+)
+from pipeline.day_plan import DayPlan, plan_days
+from pipeline.delivery import ManifestEntry, manifest_line, placed, sort_key
+from pipeline.exchange import read_reports
+from pipeline.home import Home, publish, sync_filesystem
+from pipeline.issuing import Issued
+from pipeline.journal import Journal, State
+from pipeline.manifests import DAYS, day_name, manifest_place, write_manifests
+from pipeline.master import open_master
+from pipeline.plan import latest_arrivals, latest_decisions
+from pipeline.runner import new_pipeline
+
+STEP_CELLS: Final = 64_000_000
+"""Cells of one step: some ten seconds of work."""
+FOLDER: Final = "daily"
+
+
+def issue_daily(home: Home, journal: Journal, settings: Settings, *, xml: bool = True) -> Issued:
+    """Issue the daily files of every instant that is out, without a pause."""
+    issued = Issued()
+    for each in daily_steps(home, journal, settings, xml=xml):
+        issued = each
+    return issued
+
+
+def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool = True) -> Iterator[Issued]:
+    """Issue the daily files of every instant that is out, step by step; yields after each what is visible so far.
+
+    Between two steps anything may be taken in and issued by the same process. A generator that is given up is begun
+    anew by the next one.
+    """
+    state = journal.state
+    if state.daily_intent is None:
+        master = open_master(home.root, None).version
+        if not _plans(home, state, settings, master, state.issued_ms):
+            return
+        journal.append({"kind": "daily_intent", "to": state.issued_ms, "master": master})
+    intent = state.daily_intent
+    assert intent is not None
+    to_ms, master = intent["to"], intent["master"]
+    plans = _plans(home, state, settings, master, to_ms)
+    work = home.fresh_tmp(FOLDER)
+    (work / "deliveries").mkdir()
+    entries: list[ManifestEntry] = []
+    for number, plan in enumerate(plans):
+        what = _described(home, state, settings, master, to_ms, xml=xml)
+        stage = work / f"day-{number}"
+        for found in _issue_day(what, settings, plan, stage):
+            entries += found
+            yield Issued()
+        shutil.rmtree(stage)
+    issued = _commit(home, work, entries, state.daily_ms)
+    journal.append({"kind": "daily", "to": to_ms})
+    shutil.rmtree(work)
+    yield issued
+
+
+def _described(home: Home, state: State, settings: Settings, master: int, to_ms: int, *, xml: bool) -> DayIssue:
+    return DayIssue(
+        home=home.root,
+        work=home.path("tmp") / FOLDER,
+        batches=state.batches,
+        master=master,
+        from_ms=state.daily_ms,
+        to_ms=to_ms,
+        rows_per_file=settings.rows_per_file,
+        supersessions=tuple(state.supersessions),
+        xml=xml,
+    )
+
+
+def _plans(home: Home, state: State, settings: Settings, master: int, to_ms: int) -> list[DayPlan]:
+    first_slot = state.first_slot_kept(settings.first_slot)
+    view = open_master(home.root, master)
+    if first_slot is None or view.n_shards == 0 or to_ms <= state.daily_ms:
+        return []
+    reads, decisions = latest_arrivals(state), latest_decisions(state)
+    return plan_days(reads, decisions, view, state.extras, first_slot, state.daily_ms, to_ms)
+
+
+def _issue_day(what: DayIssue, settings: Settings, plan: DayPlan, stage: Path) -> Iterator[list[ManifestEntry]]:
+    """Compute a day's rows shard by shard, then write its files; yields after each step the files it wrote."""
+    view = open_master(what.home, what.master)
+    points = max(1, view.n_points // view.n_shards)
+    at_once = max(settings.workers, STEP_CELLS // (points * len(plan.slots)))
+    shards: list[ShardDay] = []
+    for number, first in enumerate(range(0, view.n_shards, at_once)):
+        work = stage / f"cells-{number}"
+        work.mkdir(parents=True)
+        elements = [(shard, plan) for shard in range(first, min(first + at_once, view.n_shards))]
+        with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
+            build_cells(pipeline, elements, what, work)
+        shards += read_reports(work)
+        yield []
+    sources = stage / "sources"
+    sources.write_bytes(pickle.dumps(shards, protocol=5))
+    elements_of_files = grouped(plan_files(what, shards, what.rows_per_file), len(plan.slots), STEP_CELLS // 64)
+    number = 0
+    while some := _step(elements_of_files, len(plan.slots)):
+        work = stage / f"files-{number}"
+        work.mkdir()
+        with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
+            build_files(pipeline, some, sources, what, work)
+        yield [entry for entries in read_reports(work) for entry in entries]
+        number += 1
+
+
+def _step(elements: Iterator[list[FilePlan]], slots: int) -> list[list[FilePlan]]:
+    """Take elements for one step."""
+    taken, cells = [], 0
+    while cells < STEP_CELLS and (element := list(islice(elements, 1))):
+        taken += element
+        cells += slots * sum(file.points for file in element[0])
+    return taken
+
+
+def _commit(home: Home, work: Path, entries: list[ManifestEntry], from_ms: int) -> Issued:
+    """Make the files durable, rename them into place, then let the manifests tell of them."""
+    lines: dict[tuple[str, str], list[tuple[object, bytes]]] = defaultdict(list)
+    for entry in entries:
+        lines[entry.retailer_code, day_name(entry.slot_id)].append((sort_key(entry), manifest_line(entry)))
+    if lines:
+        write_manifests(home, work / "manifests", lines, DAYS, from_ms)
+        sync_filesystem(work)
+        publish(work / "deliveries", home.deliveries, placed)
+        publish(work / "manifests", home.deliveries, manifest_place)
+    return Issued(files=len(entries), rows=sum(entry.rows for entry in entries))
