@@ -198,13 +198,34 @@ class _Watch:
         )
         if step.kind is Kind.LOOK:
             return None
+        if step.kind in {Kind.WAIT, Kind.BACKFILL, Kind.REJUDGE} and (run := self._issue_daily(journal)) is not None:
+            return run
         if step.kind is Kind.WAIT:
             self._rest(journal, now_ms)
             return None
         run = self._issue(journal, step) if step.kind is Kind.ISSUE else self._take_in(journal, step)
         self.status.turns += 1
         run.clock_ms = now_ms
-        self.status.tell(WAITING, self.backlog, self.agenda, journal.state, self.clock.now_ms())
+        after_ms = self.clock.now_ms()
+        self.backlog.scan(after_ms)
+        self.status.tell(WAITING, self.backlog, self.agenda, journal.state, after_ms)
+        return run
+
+    def _issue_daily(self, journal: Journal) -> Run | None:
+        """Do a step of the daily files that are due, if any: instants and current hand-overs go before each."""
+        if self.daily is None:
+            if journal.state.issued_ms <= self.daily_done_ms:
+                return None
+            self.daily = daily_steps(self.home, journal, self.settings)
+        run, started, issued_ms = Run(), perf_counter(), journal.state.issued_ms
+        issued = next(self.daily, None)
+        if issued is None:
+            self.daily, self.daily_done_ms = None, max(self.daily_done_ms, journal.state.daily_ms)
+            if journal.state.daily_intent is None and not run_daily_again(journal, issued_ms):
+                self.daily_done_ms = issued_ms
+            return None
+        run.issued.add(issued)
+        run.seconds["daily"] = perf_counter() - started
         return run
 
     def _object(self, objection: str) -> None:
