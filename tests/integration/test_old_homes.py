@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """A home that has lived long, with many checkpoints behind it, issues what a young one issues."""
 
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import compaction, journal
+from pipeline.checking import check_home
 from pipeline.checkpoint import HISTORY
 from pipeline.compaction import compact
 from pipeline.home import Home
 from pipeline.journal import Journal
+from tests.crashes import Crashed, crash_before
 from tests.homes import digests, hand_over, run, settings_of
+from tests.integration.test_kill import DEEP, two_landings
 from tests.real_homes import part_of
 from tests.towns import Town, build_town, differing, hand_over_town
 
@@ -65,3 +70,21 @@ def test_compacting_all_there_is_between_any_two_runs_changes_no_byte(
 
     assert len(young) > 50
     assert differing(young, old) == []
+
+
+def test_a_run_that_ends_before_any_of_its_changes_is_made_good_by_the_next_with_checkpoints_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = two_landings(tmp_path / "whole")
+    monkeypatch.setattr(journal, "CHECKPOINT_BYTES", 1)
+    with crash_before(-1, whole.root) as fuse:
+        run(whole)
+    chance = random.Random(7)  # noqa: S311
+    for moment in range(fuse.count) if DEEP else sorted(chance.sample(range(fuse.count), 6)):
+        home = two_landings(tmp_path / f"home{moment}")
+        with crash_before(moment, home.root), pytest.raises(Crashed):
+            run(home)
+        run(home)
+        assert differing(digests(whole.deliveries), digests(home.deliveries)) == [], f"change {moment} of {fuse.count}"
+        assert [each for each in check_home(home) if each.severity == "harm"] == []
+        shutil.rmtree(home.root)
