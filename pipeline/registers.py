@@ -84,11 +84,13 @@ class _Cache:
                 self._columns.move_to_end(key)
             return column
 
-    def put(self, key: tuple[object, ...], column: Column) -> None:
+    def put(self, key: tuple[object, ...], column: Column, instead_of: tuple[object, ...] = ()) -> None:
         with self._lock:
-            replaced = self._columns.pop(key, None)  # an intake that is tried again forms another column
+            for gone in (key, instead_of):  # an intake that is tried again forms another column
+                replaced = self._columns.pop(gone, None)
+                self._bytes -= 0 if replaced is None else replaced.nbytes
             self._columns[key] = column
-            self._bytes += column.nbytes - (0 if replaced is None else replaced.nbytes)
+            self._bytes += column.nbytes
             while self._bytes > CACHE_BYTES_MAX and len(self._columns) > 1:
                 self._bytes -= self._columns.popitem(last=False)[1].nbytes
 
@@ -160,8 +162,13 @@ class RegisterBook:
         return column
 
     def remember(self, shard: int, stamp: int, names: Iterable[str], column: Column) -> None:
-        """Cache the column as it will be once the files `names` are part of the book, in this order."""
-        _CACHE.put((self._folder, shard, stamp, (*self.names(shard, stamp), *names)), column)
+        """Cache the column as it will be once the files `names` are part of the book, in this order.
+
+        The column as it is now leaves the cache: a watch would keep one for every turn that brought the stamp reads.
+        """
+        before = self.names(shard, stamp)
+        place = self._folder, shard, stamp
+        _CACHE.put((*place, (*before, *names)), column, instead_of=(*place, before))
 
     def _file(self, name: str) -> RegisterFile:
         return _CACHE.file(self._folder / name)
