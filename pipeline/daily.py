@@ -10,6 +10,7 @@ import pickle
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -44,40 +45,37 @@ def issue_daily(home: Home, journal: Journal, settings: Settings, *, xml: bool =
     """Issue the daily files of every instant that is out, without a pause."""
     issued = Issued()
     for each in daily_steps(home, journal, settings, xml=xml):
-        issued = each
+        issued.add(each)
     return issued
 
 
 def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool = True) -> Iterator[Issued]:
-    """Issue the daily files of every instant that is out, step by step; yields after each what is visible so far.
+    """Issue the daily files of every instant that is out, step by step; yields after each what it made visible.
 
     Between two steps anything may be taken in and issued by the same process. A generator that is given up is begun
     anew by the next one.
     """
     state = journal.state
-    if state.daily_intent is None:
-        master = open_master(home.root, None).version
-        if not _plans(home, state, settings, master, state.issued_ms):
-            return
-        journal.append({"kind": "daily_intent", "to": state.issued_ms, "master": master})
-    intent = state.daily_intent
-    assert intent is not None
-    to_ms, master = intent["to"], intent["master"]
-    plans = _plans(home, state, settings, master, to_ms)
-    work = home.fresh_tmp(FOLDER)
-    (work / "deliveries").mkdir()
-    entries: list[ManifestEntry] = []
-    for number, plan in enumerate(plans):
-        what = _described(home, state, settings, master, to_ms, xml=xml)
-        stage = work / f"day-{number}"
-        for found in _issue_day(what, settings, plan, stage):
-            entries += found
-            yield Issued()
-        shutil.rmtree(stage)
-    issued = _commit(home, work, entries, state.daily_ms)
-    journal.append({"kind": "daily", "to": to_ms})
-    shutil.rmtree(work)
-    yield issued
+    while True:
+        if state.daily_intent is None:
+            master = open_master(home.root, None).version
+            if not _plans(home, state, settings, master, state.issued_ms):
+                return
+            journal.append({"kind": "daily_intent", "to": state.issued_ms, "master": master})
+        assert state.daily_intent is not None
+        to_ms, master = state.daily_intent["to"], state.daily_intent["master"]
+        work = home.fresh_tmp(FOLDER)
+        (work / "deliveries").mkdir()
+        entries: list[ManifestEntry] = []
+        for plan in _plans(home, state, settings, master, to_ms):
+            what = _described(home, state, settings, master, to_ms, xml=xml)
+            for found in _issue_day(what, state, settings, plan):
+                entries += found
+                yield Issued()
+        issued = _commit(home, work, entries, state.daily_ms)
+        journal.append({"kind": "daily", "to": to_ms})
+        shutil.rmtree(work)
+        yield issued
 
 
 def _described(home: Home, state: State, settings: Settings, master: int, to_ms: int, *, xml: bool) -> DayIssue:
@@ -103,18 +101,19 @@ def _plans(home: Home, state: State, settings: Settings, master: int, to_ms: int
     return plan_days(reads, decisions, view, state.extras, first_slot, state.daily_ms, to_ms)
 
 
-def _issue_day(what: DayIssue, settings: Settings, plan: DayPlan, stage: Path) -> Iterator[list[ManifestEntry]]:
+def _issue_day(what: DayIssue, state: State, settings: Settings, plan: DayPlan) -> Iterator[list[ManifestEntry]]:
     """Compute a day's rows shard by shard, then write its files; yields after each step the files it wrote."""
     view = open_master(what.home, what.master)
     points = max(1, view.n_points // view.n_shards)
     at_once = max(settings.workers, STEP_CELLS // (points * len(plan.slots)))
     shards: list[ShardDay] = []
+    stage = what.work / "day"
     for number, first in enumerate(range(0, view.n_shards, at_once)):
         work = stage / f"cells-{number}"
         work.mkdir(parents=True)
         elements = [(shard, plan) for shard in range(first, min(first + at_once, view.n_shards))]
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
-            build_cells(pipeline, elements, what, work)
+            build_cells(pipeline, elements, replace(what, batches=state.batches), work)  # the book is never read anew
         shards += read_reports(work)
         yield []
     sources = stage / "sources"
@@ -128,6 +127,7 @@ def _issue_day(what: DayIssue, settings: Settings, plan: DayPlan, stage: Path) -
             build_files(pipeline, some, sources, what, work)
         yield [entry for entries in read_reports(work) for entry in entries]
         number += 1
+    shutil.rmtree(stage)
 
 
 def _step(elements: Iterator[list[FilePlan]], slots: int) -> list[list[FilePlan]]:

@@ -23,10 +23,11 @@ from pipeline.agenda import Agenda, Kind, Step
 from pipeline.backlog import Backlog, Landed
 from pipeline.clock_guard import ClockGuard, steady_ms
 from pipeline.compaction import compact, compact_held
+from pipeline.daily import daily_steps
 from pipeline.home import Home
 from pipeline.intake import finish_moves, may_rejudge, take_in
-from pipeline.issuing import finish_intent, issue
-from pipeline.journal import Journal
+from pipeline.issuing import Issued, finish_intent, issue
+from pipeline.journal import NEVER, Journal
 from pipeline.manual import WATCH, mark_reached
 from pipeline.master import open_master
 from pipeline.retention import day_of, forget
@@ -114,6 +115,8 @@ class _Watch:
     accept_clock: bool
     journal: Journal | None = None
     alone: set[str] = field(default_factory=set)  # files whose turn failed: each by itself next time
+    daily: Iterator[Issued] | None = None
+    daily_done_ms: int = NEVER
     _objected: str = ""
 
     def go_on(self) -> Iterator[Run]:
@@ -158,11 +161,12 @@ class _Watch:
         if self.journal is not None:
             self.journal.close()
             self.journal = None
+            self.daily, self.daily_done_ms = None, NEVER
 
     def _wait_out(self, trouble: Trouble, failures: int) -> None:
         """Let go of everything, say what is wrong, wait."""
         self._close()
-        for name in ("intake", "issue"):  # what a failed step left behind may be what fills the disk
+        for name in ("intake", "issue", "daily"):  # what a failed step left behind may be what fills the disk
             shutil.rmtree(self.home.path("tmp") / name, ignore_errors=True)
         seconds = wait_s(failures)
         now_ms = self.clock.now_ms()
@@ -198,8 +202,8 @@ class _Watch:
         )
         if step.kind is Kind.LOOK:
             return None
-        if step.kind in {Kind.WAIT, Kind.BACKFILL, Kind.REJUDGE} and (run := self._issue_daily(journal)) is not None:
-            return run
+        if step.kind in {Kind.WAIT, Kind.BACKFILL, Kind.REJUDGE} and (daily := self._daily_step(journal)) is not None:
+            return Run(issued=daily, clock_ms=now_ms) if daily.files else None
         if step.kind is Kind.WAIT:
             self._rest(journal, now_ms)
             return None
@@ -211,22 +215,16 @@ class _Watch:
         self.status.tell(WAITING, self.backlog, self.agenda, journal.state, after_ms)
         return run
 
-    def _issue_daily(self, journal: Journal) -> Run | None:
+    def _daily_step(self, journal: Journal) -> Issued | None:
         """Do a step of the daily files that are due, if any: instants and current hand-overs go before each."""
         if self.daily is None:
-            if journal.state.issued_ms <= self.daily_done_ms:
+            if journal.state.issued_ms == self.daily_done_ms:
                 return None
             self.daily = daily_steps(self.home, journal, self.settings)
-        run, started, issued_ms = Run(), perf_counter(), journal.state.issued_ms
         issued = next(self.daily, None)
         if issued is None:
-            self.daily, self.daily_done_ms = None, max(self.daily_done_ms, journal.state.daily_ms)
-            if journal.state.daily_intent is None and not run_daily_again(journal, issued_ms):
-                self.daily_done_ms = issued_ms
-            return None
-        run.issued.add(issued)
-        run.seconds["daily"] = perf_counter() - started
-        return run
+            self.daily, self.daily_done_ms = None, journal.state.issued_ms
+        return issued
 
     def _object(self, objection: str) -> None:
         self.status.objection = objection
