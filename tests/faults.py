@@ -33,7 +33,7 @@ from tests.towns import FORMATS, Town, build_town, differing
 
 PATIENCE_S = 240.0
 """A first command may have kernels to compile."""
-WHATS = ("kill", "power", "full", "once", "readonly", "halt")
+WHATS = ("kill", "power", "full", "once", "readonly", "halt", "clock")
 RUN = ("pipeline", "run", "--once")
 NO_FAULT = Fault()
 
@@ -205,8 +205,9 @@ def drawn(chance: random.Random, undisturbed: Undisturbed, what: str) -> tuple[i
     """Draw a step and a fault: kinds of change alike, so that the few renames count as much as the many writes."""
     step = chance.choice((1, 3) if what == "halt" else (0, 1, 1, 1, 2, 3, 3, 3))
     counts = undisturbed.counts[step]
+    step_ms = chance.choice((-1, 1)) * chance.choice((5, 180, 3 * 1440, 20 * 365 * 1440)) * 60_000
     kind = chance.choice([each for each in KINDS if counts[each]] + (["end"] if what == "power" else []))
-    return step, Fault(what, kind, chance.randrange(counts[kind] or 1))
+    return step, Fault(what, kind, chance.randrange(counts[kind] or 1), step_ms)
 
 
 def disturbed(
@@ -262,6 +263,10 @@ def _strike(home: Home, arguments: tuple[str, ...], outcome: Outcome, chance: ra
         outcome.struck = status == -signal.SIGKILL
         if outcome.fault.what == "power" and outcome.struck:
             cut_power(home.root, home.root.with_name(f"{home.root.name}.durable"), chance, names=outcome.names)
+    elif outcome.fault.what == "clock":
+        outcome.struck = True
+        if status != 0:
+            outcome.wrong.append(f"status {status} after the clock stepped: {outcome.said}")
     elif outcome.fault.what != "halt":
         outcome.struck = status != 0
         clear = "Traceback" not in outcome.said and "koma: " in outcome.said and outcome.said.count("\n") >= 2

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,9 +43,10 @@ class Fault:
     `full` and `readonly` last until the process ends; `once` is one refused change on a full disk.
     """
 
-    what: str = "none"  # none, kill, power, full, once, readonly, halt
+    what: str = "none"  # none, kill, power, full, once, readonly, halt, clock
     kind: str = ""
     at: int = 0
+    step_ms: int = 0  # of the machine's clock
 
 
 @dataclass(slots=True)
@@ -108,7 +110,11 @@ class FileLayer:
 
     def _strike(self, kind: str, path: str, half: Callable[[], object], *, first: bool) -> None:
         what = self.fault.what
-        if what == "none" or (what in ("once", "halt") and not first):
+        if what == "none" or (what in ("once", "halt", "clock") and not first):
+            return
+        if what == "clock":
+            self.struck = True
+            _step_clock(self.fault.step_ms)
             return
         if first and what != "readonly":
             self._busy.now = True
@@ -164,6 +170,13 @@ class FileLayer:
         if self.synced is not None:
             self.synced(self.root, None)
         return 0
+
+
+def _step_clock(step_ms: int) -> None:
+    """Let the machine's clock read another time from now on."""
+    nanoseconds = time.time_ns
+    time.time_ns = lambda: nanoseconds() + step_ms * 1_000_000
+    time.time = lambda: time.time_ns() / 1e9
 
 
 def _path_of(file: Any, folder: int) -> str:
