@@ -138,7 +138,9 @@ def start_part(folder: Path, start: int, end: int) -> None:
     There is no moment without a part to read, and none at which a crash loses a record.
     """
     live, history = folder / JOURNAL, folder / HISTORY
-    history.mkdir(exist_ok=True)
+    if not history.exists():
+        history.mkdir()
+        sync_directory(folder)
     kept = history / f"{start:020d}.jsonl"
     if not (kept.exists() and kept.samefile(live)):
         second_name(live, kept)

@@ -91,9 +91,10 @@ class Journal:
             )
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         try:
+            os.lseek(self._file, self._size, os.SEEK_SET)
             written = 0
             while written < len(line):
-                written += os.pwrite(self._file, line[written:], self._size + written)
+                written += os.write(self._file, line[written:])
             os.fsync(self._file)
         except OSError:
             self._take_back()

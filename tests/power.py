@@ -142,7 +142,7 @@ def cut_power(root: Path, store: Path, chance: random.Random, *, names: str) -> 
         loose[inode] = limbo / str(inode)
         Path(path).rename(loose[inode])
     for each in list(root.iterdir()):
-        shutil.rmtree(each)
+        shutil.rmtree(each) if each.is_dir() else each.unlink()  # the other name of a file with two
 
     def build(inode: int, path: Path) -> None:
         old, new = durable.folders.get(inode), now.folders.get(inode)
