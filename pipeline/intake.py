@@ -44,6 +44,16 @@ class TakenIn:
     waiting: list[dict[str, object]] = field(default_factory=list)  # files that stay in landing, and why
     ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def add(self, reports: Iterable[Report]) -> None:
+        """Add up what the elements report; no read may go astray."""
+        for report in reports:
+            self.counts.add(report.counts)
+            self.ignored_columns |= report.ignored_columns
+        counts = self.counts
+        assert counts.received == (
+            counts.accepted + counts.duplicate + counts.filtered + counts.quarantined + counts.held
+        ), f"reads went astray: {counts}"
+
 
 def landed(home: Home) -> list[Path]:
     """Return the hand-over files in landing, by name: no links, no folders, and no names with a leading dot."""
@@ -108,29 +118,18 @@ def take_in(
     """
     state = journal.state
     known_ms = state.clock_ms if known_ms is None else known_ms
-    view = open_master(home.root, None)
     rejudge = held and may_rejudge(home, state)
     files = landed(home) if files is None else [path for path in files if path.exists()]
     result = TakenIn()
     if not files and not rejudge:
         return result
     while True:
-        work = home.fresh_tmp("intake")
-        for folder in ("registers", "held", "quarantine"):
-            (work / folder).mkdir()
-        intake = Intake(
-            home=home.root,
-            work=work,
-            batch=state.batches + 1,
-            master=view.version,
-            bounds=Bounds.of(settings),
-            floor_ms=state.issued_ms + 1,
-        )
+        intake = _begun(home, state, settings)
         stats = {path: path.stat() for path in files}
         groups, unreadable = _groups(files, [home.path("held") / name for name in state.held] if rejudge else [])
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
             build_intake(pipeline, groups, intake)
-        collected: list[Report] = read_reports(work)
+        collected: list[Report] = read_reports(intake.work)
         ahead = [] if accept_clock else _too_far_ahead(collected, known_ms, settings.clock_jump_days)
         if not ahead:
             break
@@ -141,21 +140,30 @@ def take_in(
             return result
     if unreadable:
         collected.append(_unreadable(unreadable))
-    for report in collected:
-        result.counts.add(report.counts)
-        result.ignored_columns |= report.ignored_columns
-    counts = result.counts
-    assert counts.received == (
-        counts.accepted + counts.duplicate + counts.filtered + counts.quarantined + counts.held
-    ), f"reads went astray: {counts}"
+    result.add(collected)
     quarantine.write(
-        work / "quarantine" / f"{intake.batch:08d}.parquet",
+        intake.work / "quarantine" / f"{intake.batch:08d}.parquet",
         [report.quarantined for report in collected if report.quarantined is not None],
     )
     _commit(home, journal, intake, collected, rejudge=rejudge, day=_day(state.now_ms), stats=stats)
-    shutil.rmtree(work)
+    shutil.rmtree(intake.work)
     result.files = len(files)
     return result
+
+
+def _begun(home: Home, state: State, settings: Settings) -> Intake:
+    """Make the folders of an intake, and describe it."""
+    work = home.fresh_tmp("intake")
+    for folder in ("registers", "held", "quarantine"):
+        (work / folder).mkdir()
+    return Intake(
+        home=home.root,
+        work=work,
+        batch=state.batches + 1,
+        master=open_master(home.root, None).version,
+        bounds=Bounds.of(settings),
+        floor_ms=state.issued_ms + 1,
+    )
 
 
 def _groups(files: Iterable[Path], held: Iterable[Path]) -> tuple[list[Group], list[Rejected]]:

@@ -10,7 +10,7 @@ import typer
 from koma.clock import WallClock
 from koma.errors import HomeError, KomaError
 from koma.output import emit, fail, note, progress, table
-from koma.settings import load_settings
+from koma.settings import Settings, load_settings
 from pipeline.commands.compact import EPILOG, compact
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: koma pipeline run --once")
@@ -54,19 +54,13 @@ def run(
             raise typer.BadParameter(f"there is no clock {clock}: wall, received or manual")
         if not (settings.home / "home.json").exists():
             note(f"koma: {settings.home} is new: there is no master yet ({IMPORT}), and nothing in its landing/")
+        if watch:
+            _watch(settings, by_hand=clock == "manual", accept_clock=accept_clock)
+            return
         from pipeline.home import open_home  # noqa: PLC0415  Beam and numba load only when the command runs
         from pipeline.manual import manual_clock  # noqa: PLC0415
         from pipeline.run import run_once  # noqa: PLC0415
 
-        if watch:
-            from pipeline.watch import watch as watch_home  # noqa: PLC0415
-
-            opened = open_home(settings.home)
-            by_hand = manual_clock(opened) if clock == "manual" else None
-            for finished in watch_home(opened, settings, by_hand, accept_clock=accept_clock):
-                _note_waiting(finished.taken.waiting)
-                emit(finished.summary())
-            return
         opened = open_home(settings.home)
         wall_ms = WallClock().now_ms() if clock == "wall" else None
         if clock == "manual":
@@ -87,6 +81,17 @@ def run(
         if not text:
             raise
         fail(HomeError(f"the run was cut off: {text.strip()}", hint=CUT_OFF), as_json=json)
+
+
+def _watch(settings: Settings, *, by_hand: bool, accept_clock: bool) -> None:
+    from pipeline.home import open_home  # noqa: PLC0415  see above
+    from pipeline.manual import manual_clock  # noqa: PLC0415
+    from pipeline.watch import watch as watch_home  # noqa: PLC0415
+
+    home = open_home(settings.home)
+    for finished in watch_home(home, settings, manual_clock(home) if by_hand else None, accept_clock=accept_clock):
+        _note_waiting(finished.taken.waiting)
+        emit(finished.summary())
 
 
 def _note_waiting(waiting: list[dict[str, object]]) -> None:
