@@ -123,7 +123,8 @@ def stamps_of(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> NDArray[np.int6
         return np.empty(0, np.int64)
     verdict = np.zeros(len(rows), np.uint8)
     times = _times(column.take(pa.array(rows)), verdict, JST_MS, reasons.READ_AT_NULL, reasons.READ_AT_INVALID)
-    return times[verdict == reasons.NO_REASON]
+    known: NDArray[np.int64] = times[verdict == reasons.NO_REASON]
+    return known
 
 
 def time_bounds(per_second: int) -> tuple[int, int]:
