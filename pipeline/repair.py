@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from koma.errors import HomeError
 from koma.slots import MS_PER_SLOT
-from pipeline.columns import replace_file
+from pipeline.columns import replace_file, sync_directory
 from pipeline.home import Home, sync_filesystem
 from pipeline.journal import Journal, Supersession
 from pipeline.master import MasterView, open_master
@@ -118,7 +118,8 @@ def _replay(home: Home, wanted: Sequence[Entry], *, by: str, why: str) -> tuple[
     with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         writer.write_table(rows.select(list(names)).cast(schema))
     sync_filesystem(home.landing)
-    hidden.rename(target)  # before the record: reads handed over twice are duplicates, reads never handed over are lost
+    hidden.rename(target)
+    sync_directory(home.landing)  # before the record: reads handed over twice are duplicates, others would be lost
     _record(home, [entry.id for entry in fit], "replay", by, why)
     return target, [entry.id for entry in fit], unfit
 

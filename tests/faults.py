@@ -39,10 +39,13 @@ NO_FAULT = Fault()
 
 
 def _child(root: str, arguments: list[str], fault: Fault, said: str) -> None:
-    """Be `koma ARGUMENTS`, with a file layer that fails."""
+    """Be `koma ARGUMENTS`, with a file layer that fails; arguments `KOMA_NAME=value` before it are settings."""
     text = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(text, 1)
     os.dup2(text, 2)
+    while arguments[0].startswith("KOMA_"):
+        name, _, value = arguments.pop(0).partition("=")
+        os.environ[name] = value
     sys.argv = ["koma", *arguments, "--home", root]
     layer = FileLayer(root, fault)
     if fault.what == "power":

@@ -116,25 +116,6 @@ def cut_power(root: Path, store: Path, chance: random.Random, *, names: str) -> 
     durable: Durable = pickle.loads((store / "durable").read_bytes())  # noqa: S301  written by `Recorder`
     now = Durable(root.stat().st_ino)
     where = _walk(str(root), now)
-    kept = {"all": 1.0, "none": 0.0, "some": chance.uniform(0.1, 0.9)}[names]
-    fate: dict[object, bool] = {}
-
-    def survives(folder: int, name: str, old: int | None, new: int | None) -> bool:
-        """Decide on a changed name; the two names of a renamed file or folder share one fate."""
-        if old in moved_for_good:
-            return True
-        moved = new if new in before else old if old in after else None
-        key: object = moved if moved is not None else (folder, name)
-        return fate.setdefault(key, chance.random() < kept)
-
-    moved_for_good = {  # where it is now is durable: a journalling filesystem has then taken it from where it was
-        inode
-        for folder, entries in now.folders.items()
-        for name, inode in entries.items()
-        if durable.folders.get(folder, {}).get(name) == inode
-    }
-    before = {inode for each in durable.folders.values() for inode in each.values()}
-    after = {inode for each in now.folders.values() for inode in each.values()}
     limbo = root.with_name(f"{root.name}.limbo")
     limbo.mkdir()
     loose: dict[int, Path] = {}
@@ -142,36 +123,71 @@ def cut_power(root: Path, store: Path, chance: random.Random, *, names: str) -> 
         loose[inode] = limbo / str(inode)
         Path(path).rename(loose[inode])
     for each in list(root.iterdir()):
-        shutil.rmtree(each) if each.is_dir() else each.unlink()  # the other name of a file with two
+        shutil.rmtree(each)
+    kept = {"all": 1.0, "none": 0.0, "some": chance.uniform(0.1, 0.9)}[names]
+    _Cut(durable, now, loose, store, chance, kept).build(now.root, root)
+    shutil.rmtree(limbo)
 
-    def build(inode: int, path: Path) -> None:
-        old, new = durable.folders.get(inode), now.folders.get(inode)
+
+@dataclass(slots=True)
+class _Cut:
+    """Builds the state after a power cut, from the root down."""
+
+    durable: Durable
+    now: Durable
+    loose: dict[int, Path]
+    store: Path
+    chance: random.Random
+    kept: float  # share of unsynced names that stay
+    _fate: dict[object, bool] = field(default_factory=dict)
+    _settled: set[int] = field(default_factory=set)
+    _before: set[int] = field(default_factory=set)
+    _after: set[int] = field(default_factory=set)
+    _moved_for_good: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """See which files have durable names, and where."""
+        durable, now = self.durable.folders, self.now.folders
+        self._before = {inode for entries in durable.values() for inode in entries.values()}
+        self._after = {inode for entries in now.values() for inode in entries.values()}
+        self._moved_for_good = {  # where it is now is durable: so it is gone from elsewhere
+            inode
+            for folder, entries in now.items()
+            for name, inode in entries.items()
+            if durable.get(folder, {}).get(name) == inode
+        }
+
+    def _survives(self, folder: int, name: str, old: int | None, new: int | None) -> bool:
+        """Decide on a changed name; the two names of a renamed file or folder share one fate."""
+        if old in self._moved_for_good:
+            return True
+        moved = new if new in self._before else old if old in self._after else None
+        key: object = moved if moved is not None else (folder, name)
+        return self._fate.setdefault(key, self.chance.random() < self.kept)
+
+    def build(self, inode: int, path: Path) -> None:
+        """Fill a folder that is there."""
+        old, new = self.durable.folders.get(inode), self.now.folders.get(inode)
         for name in sorted({*(old or ()), *(new or ())}):
             was, is_now = (old or {}).get(name), (new or {}).get(name)
-            chosen = was if new is None else is_now if was == is_now else None
-            if new is not None and was != is_now:
-                chosen = is_now if survives(inode, name, was, is_now) else was
-            if chosen is None:
-                continue
-            if chosen in durable.folders or chosen in now.folders:
+            undone = new is None or (was != is_now and not self._survives(inode, name, was, is_now))
+            chosen = was if undone else is_now
+            if chosen in self.durable.folders or chosen in self.now.folders:
                 (path / name).mkdir()
-                build(chosen, path / name)
-            else:
-                put(chosen, path / name)
+                self.build(chosen, path / name)
+            elif chosen is not None:
+                self._put(chosen, path / name)
 
-    def put(inode: int, path: Path) -> None:
-        if inode in loose:
-            if loose[inode].exists():
-                os.link(loose[inode], path)
+    def _put(self, inode: int, path: Path) -> None:
+        copy = self.durable.files.get(inode)
+        if inode in self.loose:
+            os.link(self.loose[inode], path)
         else:
             path.touch()
-        if path.exists() and inode not in settled:
-            settled.add(inode)
-            _settle(path, store / durable.files[inode] if inode in durable.files else None, chance, now=inode in loose)
-
-    settled: set[int] = set()
-    build(now.root, root)
-    shutil.rmtree(limbo)
+        if inode not in self._settled:
+            self._settled.add(inode)
+            known = self.store / copy if copy is not None else None
+            _settle(path, known, self.chance, now=inode in self.loose)
 
 
 def _settle(path: Path, copy: Path | None, chance: random.Random, *, now: bool) -> None:

@@ -2,14 +2,20 @@
 """A fault strikes a command; run again, it ends with the same bytes, and nothing is lost or told twice."""
 
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.faults import WHATS, Life, Undisturbed, disturbed, forget
+from pipeline.intake import landed
+from pipeline.manual import manual_clock
+from pipeline.repair import entries
+from tests.faults import WHATS, Command, Life, Undisturbed, disturbed, forget
 from tests.filelayer import Fault
+from tests.homes import at, hand_over, new_home, point, reads_of, run
+from tests.power import cut_power
 
 DEEP = settings().max_examples >= 1000
 EACH = 30 if DEEP else 2
@@ -54,3 +60,24 @@ def test_what_was_told_to_be_durable_survives_a_power_cut(
 
     assert outcome.struck
     assert outcome.wrong == [], outcome
+
+
+@pytest.mark.parametrize("command", ["replay", "clock"])
+def test_what_an_operator_was_told_is_done_outlives_a_power_cut(life: Life, root: Path, command: str) -> None:
+    home = new_home(root, points=[{"point_id": point(0)}])
+    hand_over(home, "odd.csv", reads_of("M0", at("2026-10-06T22:41"), [100]))  # off the grid
+    run(home)
+    arguments = {
+        "replay": ("quarantine", "replay", "--by", "an operator", "--why", "to try"),
+        "clock": ("KOMA_CLOCK=manual", "clock", "set", "2026-10-08T00:00:00+09:00"),
+    }[command]
+
+    struck = Command(root, arguments, Fault("power", "end")).start()
+    assert struck.wait() == -signal.SIGKILL, struck.said
+    cut_power(root, root.with_name(f"{root.name}.durable"), random.Random(1), names="none")  # noqa: S311
+
+    if command == "replay":
+        assert [path.name for path in landed(home)] == ["replay-00000000.arrow"]
+        assert list(entries(home)) == []
+    else:
+        assert manual_clock(home).now_ms() == at("2026-10-08T00:00")
