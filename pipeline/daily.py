@@ -9,23 +9,22 @@ crash makes it start anew. Nothing of it is visible before all of it is.
 import pickle
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from koma.settings import Settings
 from pipeline.day_graph import (
     DayIssue,
+    Days,
     FilePlan,
-    ShardDay,
     build_cells,
     build_files,
     grouped,
     plan_files,
 )
-from pipeline.day_plan import DayPlan, plan_days
+from pipeline.day_plan import SLOTS_PER_DAY, DayPlan, plan_days
 from pipeline.delivery import ManifestEntry, manifest_line, placed, sort_key
 from pipeline.exchange import read_reports
 from pipeline.home import Home, publish, sync_filesystem
@@ -38,6 +37,7 @@ from pipeline.runner import new_pipeline
 
 STEP_CELLS: Final = 64_000_000
 """Cells of one step: some ten seconds of work."""
+ELEMENTS_PER_STEP: Final = 64
 FOLDER: Final = "daily"
 
 
@@ -67,9 +67,10 @@ def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool =
         work = home.fresh_tmp(FOLDER)
         (work / "deliveries").mkdir()
         entries: list[ManifestEntry] = []
-        for plan in _plans(home, state, settings, master, to_ms):
-            what = _described(home, state, settings, master, to_ms, xml=xml)
-            for found in _issue_day(what, state, settings, plan):
+        plans = _plans(home, state, settings, master, to_ms)
+        what = _described(home, state, settings, master, to_ms, xml=xml)
+        for some in _together(plans, open_master(home.root, master).n_points):
+            for found in _issue_days(what, state, settings, some):
                 entries += found
                 yield Issued()
         issued = _commit(home, work, entries, state.daily_ms)
@@ -101,26 +102,43 @@ def _plans(home: Home, state: State, settings: Settings, master: int, to_ms: int
     return plan_days(reads, decisions, view, state.extras, first_slot, state.daily_ms, to_ms)
 
 
-def _issue_day(what: DayIssue, state: State, settings: Settings, plan: DayPlan) -> Iterator[list[ManifestEntry]]:
-    """Compute a day's rows shard by shard, then write its files; yields after each step the files it wrote."""
+def _together(plans: Sequence[DayPlan], points: int) -> Iterator[list[DayPlan]]:
+    """Put days together whose rows may lie in temporary files at the same time: a step's cells, or one day."""
+    some: list[DayPlan] = []
+    for plan in plans:
+        some.append(plan)
+        if points * sum(len(each.slots) for each in some) >= STEP_CELLS:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def _issue_days(
+    what: DayIssue, state: State, settings: Settings, plans: Sequence[DayPlan]
+) -> Iterator[list[ManifestEntry]]:
+    """Compute the rows of days shard by shard, then write their files; yields after each step the files it wrote."""
     view = open_master(what.home, what.master)
-    points = max(1, view.n_points // view.n_shards)
-    at_once = max(settings.workers, STEP_CELLS // (points * len(plan.slots)))
-    shards: list[ShardDay] = []
-    stage = what.work / "day"
-    for number, first in enumerate(range(0, view.n_shards, at_once)):
+    stage = what.work / "days"
+    elements = [(shard, plan) for plan in plans for shard in range(view.n_shards)]
+    slots = max(len(plan.slots) for plan in plans)
+    at_once = max(settings.workers, STEP_CELLS * view.n_shards // (max(1, view.n_points) * slots))
+    days: Days = defaultdict(list)
+    for number, first in enumerate(range(0, len(elements), at_once)):
         work = stage / f"cells-{number}"
         work.mkdir(parents=True)
-        elements = [(shard, plan) for shard in range(first, min(first + at_once, view.n_shards))]
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
-            build_cells(pipeline, elements, replace(what, batches=state.batches), work)  # the book is never read anew
-        shards += read_reports(work)
+            described = replace(what, batches=state.batches)  # so that the book is never read anew
+            build_cells(pipeline, elements[first : first + at_once], described, work)
+        for each in read_reports(work):
+            days[each.plan.day].append(each)
         yield []
     sources = stage / "sources"
-    sources.write_bytes(pickle.dumps(shards, protocol=5))
-    elements_of_files = grouped(plan_files(what, shards, what.rows_per_file), len(plan.slots), STEP_CELLS // 64)
+    sources.write_bytes(pickle.dumps(dict(days), protocol=5))
+    files = (file for day in sorted(days) for file in plan_files(what, days[day], what.rows_per_file))
+    groups = grouped(files, STEP_CELLS // ELEMENTS_PER_STEP)
     number = 0
-    while some := _step(elements_of_files, len(plan.slots)):
+    while some := _step(groups):
         work = stage / f"files-{number}"
         work.mkdir()
         with new_pipeline(settings.beam_mode, settings.workers) as pipeline:
@@ -130,12 +148,13 @@ def _issue_day(what: DayIssue, state: State, settings: Settings, plan: DayPlan) 
     shutil.rmtree(stage)
 
 
-def _step(elements: Iterator[list[FilePlan]], slots: int) -> list[list[FilePlan]]:
+def _step(groups: Iterator[list[FilePlan]]) -> list[list[FilePlan]]:
     """Take elements for one step."""
-    taken, cells = [], 0
-    while cells < STEP_CELLS and (element := list(islice(elements, 1))):
-        taken += element
-        cells += slots * sum(file.points for file in element[0])
+    taken: list[list[FilePlan]] = []
+    cells = 0
+    while cells < STEP_CELLS and (group := next(groups, None)) is not None:
+        taken.append(group)
+        cells += SLOTS_PER_DAY * sum(file.points for file in group)
     return taken
 
 

@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from pipeline.books import open_book
 from pipeline.cell_kernels import Timeline
 from pipeline.columns import Columns
 from pipeline.day_kernels import GROUP_AT, day_rows, lower_bound, note_points
-from pipeline.day_plan import DayPlan
+from pipeline.day_plan import SLOTS_PER_DAY, DayPlan
 from pipeline.delivery import DailyFile, DailySlot, ManifestEntry, write_daily
 from pipeline.delivery.file import plain
 from pipeline.exchange import Elements, Reporting, read_element
@@ -86,6 +87,10 @@ class FilePlan:
     high: int
     points: int
     shards: tuple[int, ...]
+
+
+Days = dict[int, list[ShardDay]]
+"""What the shards bring, by the first slot of the day."""
 
 
 class ComputeDay(Reporting):
@@ -160,8 +165,8 @@ def plan_files(issue: DayIssue, shards: Sequence[ShardDay], rows_per_file: int) 
     points.sort()
     groups, starts = np.unique(points >> GROUP_AT, return_index=True)
     contents = {tuple(pair) for each in shards for pair in each.content.columns["content"].reshape(-1, 2).tolist()}
-    ends = [*starts[1:].tolist(), len(points)]
-    for group, start, end in zip(groups.tolist(), starts.tolist(), ends, strict=True):
+    bounds = [*starts.tolist(), len(points)]
+    for group, (start, end) in zip(groups.tolist(), pairwise(bounds), strict=True):
         retailer, step = divmod(group, len(plan.instants))
         revision = sum((retailer, each) in contents for each in range(CLOSING + 1, step + 1))
         for split, begin in enumerate(range(start, end, rows_per_file), 1):
@@ -172,10 +177,8 @@ def plan_files(issue: DayIssue, shards: Sequence[ShardDay], rows_per_file: int) 
                 for number, column in enumerate(columns)
                 if np.searchsorted(column, low) < np.searchsorted(column, high)
             )
-            bounds = (low - (group << GROUP_AT), high - (group << GROUP_AT))
-            yield FilePlan(
-                plan.day, retailer, revision, split, plan.instants[step], group, *bounds, last - begin, there
-            )
+            ranks = (low - (group << GROUP_AT), high - (group << GROUP_AT))
+            yield FilePlan(plan.day, retailer, revision, split, plan.instants[step], group, *ranks, last - begin, there)
     assert view.n_points < 1 << GROUP_AT
 
 
@@ -186,13 +189,13 @@ class WriteDays(Reporting):
         """Keep the description, the file that tells what the shards brought, and the folder of this stage."""
         super().__init__(work)
         self._issue, self._sources = issue, sources
-        self._opened: dict[tuple[int, int], Columns] = {}
+        self._opened: dict[tuple[int, int, int], Columns] = {}
 
     def process(self, element: tuple[int, Any]) -> list[None]:
         """Write, and leave the manifest entries."""
-        shards = _shards(self._sources)
+        days = _days(self._sources)
         files: Sequence[FilePlan] = read_element(self._work, element[0])
-        self.report(f"{element[0]:08d}", [self._write(file, shards) for file in files])
+        self.report(f"{element[0]:08d}", [self._write(file, days[file.day]) for file in files])
         return []
 
     def finish_bundle(self) -> None:
@@ -243,7 +246,7 @@ class WriteDays(Reporting):
 
     def _part(self, view: MasterView, file: FilePlan, k: int, shard: ShardDay, number: int) -> Rows | None:
         """Return the rows of a file in a slot that one shard brings."""
-        key = (k, number)
+        key = (file.day, k, number)
         columns = self._opened.get(key)
         if columns is None:
             columns = self._opened[key] = shard.slots[number].opened()
@@ -258,24 +261,24 @@ class WriteDays(Reporting):
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path, inode: int, written_ns: int) -> list[ShardDay]:
+def _read(path: Path, inode: int, written_ns: int) -> Days:
     del inode, written_ns  # a later run's file of the same name is another
-    found: list[ShardDay] = pickle.loads(path.read_bytes())  # noqa: S301  written by the driver of this run
+    found: Days = pickle.loads(path.read_bytes())  # noqa: S301  written by the driver of this run
     return found
 
 
-def _shards(path: Path) -> list[ShardDay]:
+def _days(path: Path) -> Days:
     found = path.stat()
     return _read(path, found.st_ino, found.st_mtime_ns)
 
 
-def grouped(files: Iterable[FilePlan], slots: int, rows_max: int) -> Iterator[list[FilePlan]]:
-    """Put small files together to elements."""
+def grouped(files: Iterable[FilePlan], rows_max: int) -> Iterator[list[FilePlan]]:
+    """Put small files together to elements of about `rows_max` rows at most, if each point has one in all slots."""
     group: list[FilePlan] = []
     rows = 0
     for file in files:
         group.append(file)
-        rows += file.points * slots
+        rows += file.points * SLOTS_PER_DAY
         if rows >= rows_max or len(group) >= FILES_PER_ELEMENT:
             yield group
             group, rows = [], 0
@@ -291,5 +294,5 @@ def build_cells(pipeline: Any, elements: Sequence[tuple[int, DayPlan]], issue: D
 def build_files(
     pipeline: Any, elements: Sequence[Sequence[FilePlan]], sources: Path, issue: DayIssue, work: Path
 ) -> None:
-    """Add the graph of files to a Beam pipeline; it leaves manifest entries. `sources` holds the day's shards."""
+    """Add the graph of files to a Beam pipeline; it leaves manifest entries. `sources` holds the days."""
     _ = pipeline | "Points" >> Elements(work, elements) | "Daily" >> beam.ParDo(WriteDays(issue, sources, work))
