@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from koma.slots import parse_jst
-from pipeline import intake, issue_graph
+from pipeline import daily, intake, issue_graph
 from pipeline.handover import ReadBatch, decode_chunk, plan_chunks
 from pipeline.home import Home, open_home
 from pipeline.master import import_master
@@ -103,6 +103,7 @@ def cutting(seed: int) -> Iterator[dict[str, Any]]:
         (intake, "BATCH_READS_MAX"): chance.choice([7, 100, 1000, 65_536]),
         (intake, "CHUNKS_PER_GROUP"): chance.choice([1, 3, 8]),
         (issue_graph, "SLOTS_PER_ELEMENT"): chance.choice([1, 5, 48]),
+        (daily, "STEP_CELLS"): chance.choice([1, 1000, 64_000_000]),
     }
     before = {(module, name): getattr(module, name) for module, name in sizes}
     try:
