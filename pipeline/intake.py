@@ -15,6 +15,7 @@ from koma.limits import BATCH_READS_MAX
 from koma.settings import Settings
 from koma.slots import JST, format_jst
 from pipeline import quarantine
+from pipeline.columns import sync_directory
 from pipeline.exchange import read_reports
 from pipeline.handover import Chunk, Rejected, plan_chunks
 from pipeline.held import held_chunk
@@ -75,17 +76,17 @@ def finish_moves(home: Home, journal: Journal) -> None:
         if (stat.st_ino, stat.st_size) != (record["inode"], record["size"]):
             continue  # another file of the same name has landed since
         folder = home.path("taken") / record["day"]
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            sync_directory(folder.parent)  # before a file is found nowhere else
         target, number = folder / source.name, 1
         while target.exists():
             target, number = folder / f"{source.name}.{number}", number + 1
         source.rename(target)
         moved.add(folder)
     if moved:
-        for folder in (*moved, home.path("taken"), home.landing):  # where they are found first, where they lay last
-            descriptor = os.open(folder, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+        for folder in (*moved, home.landing):
+            sync_directory(folder)
     journal.state.unmoved = []
 
 

@@ -150,11 +150,15 @@ class _Cut:
         durable, now = self.durable.folders, self.now.folders
         self._before = {inode for entries in durable.values() for inode in entries.values()}
         self._after = {inode for entries in now.values() for inode in entries.values()}
+        reachable, fresh = {self.now.root}, [self.now.root]
+        while fresh:
+            fresh = [inode for folder in fresh for inode in durable.get(folder, {}).values() if inode in durable]
+            reachable.update(fresh)
         self._moved_for_good = {  # where it is now is durable: so it is gone from elsewhere
             inode
             for folder, entries in now.items()
             for name, inode in entries.items()
-            if durable.get(folder, {}).get(name) == inode
+            if folder in reachable and durable.get(folder, {}).get(name) == inode
         }
 
     def _survives(self, folder: int, name: str, old: int | None, new: int | None) -> bool:
