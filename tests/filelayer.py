@@ -116,7 +116,7 @@ class FileLayer:
             self.struck = True
             _step_clock(self.fault.step_ms)
             return
-        if first and what != "readonly":
+        if first and what not in ("readonly", "halt"):
             self._busy.now = True
             try:
                 half()
