@@ -71,10 +71,7 @@ def read_columns(path: Path) -> tuple[Columns, dict[str, Any]]:
     size = path.stat().st_size
     if size < len(MAGIC) + 8:
         raise HomeError(f"{path} is too short for a column file", hint="restore it from a copy of the home")
-    if size < _MAPPED_FROM:
-        raw = np.frombuffer(path.read_bytes(), np.uint8)
-    else:
-        raw = np.memmap(path, dtype=np.uint8, mode="r")
+    raw = _read_aligned(path, size) if size < _MAPPED_FROM else np.memmap(path, dtype=np.uint8, mode="r")
     if raw[: len(MAGIC)].tobytes() != MAGIC:
         raise HomeError(f"{path} is not a column file", hint="restore it from a copy of the home")
     length = int.from_bytes(raw[len(MAGIC) : len(MAGIC) + 8].tobytes(), "little")
@@ -87,6 +84,18 @@ def read_columns(path: Path) -> tuple[Columns, dict[str, Any]]:
             raise HomeError(f"{path} is cut short in column {name}", hint="restore it from a copy of the home")
         columns[name] = raw[start + offset : end].view(dtype)
     return columns, header["meta"]
+
+
+def _read_aligned(path: Path, size: int) -> NDArray[np.uint8]:
+    room = np.empty(size + _ALIGN, np.uint8)
+    start = -room.__array_interface__["data"][0] % _ALIGN
+    raw = room[start : start + size]
+    with path.open("rb", buffering=0) as file:
+        count = file.readinto(raw.data)
+    if count != size:
+        raise HomeError(f"{path} is cut short", hint="restore it from a copy of the home")
+    raw.flags.writeable = False
+    return raw
 
 
 def replace_file(path: Path, data: bytes) -> None:

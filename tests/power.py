@@ -123,7 +123,10 @@ def cut_power(root: Path, store: Path, chance: random.Random, *, names: str) -> 
         loose[inode] = limbo / str(inode)
         Path(path).rename(loose[inode])
     for each in list(root.iterdir()):
-        shutil.rmtree(each)
+        if each.is_dir():
+            shutil.rmtree(each)
+        else:
+            each.unlink()  # the second name of a file
     kept = {"all": 1.0, "none": 0.0, "some": chance.uniform(0.1, 0.9)}[names]
     _Cut(durable, now, loose, store, chance, kept).build(now.root, root)
     shutil.rmtree(limbo)
