@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from koma.errors import HomeError
-from pipeline.columns import replace_file, sync_directory
+from pipeline.columns import replace_file, sync_directory, sync_file
 from pipeline.state import State
 
 JOURNAL = "journal.jsonl"
@@ -156,9 +156,7 @@ def second_name(path: Path, other: Path) -> Path:
         os.link(path, other)
     except OSError:
         shutil.copyfile(path, other)
-        descriptor = os.open(other, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync_file(other)
     return other
 
 

@@ -14,7 +14,6 @@ A stamp is compacted
 """
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,12 +25,12 @@ from numpy.typing import NDArray
 from koma.errors import HomeError
 from koma.settings import Settings
 from koma.slots import MS_PER_DAY, slot_start_ms
-from pipeline.columns import sync_directory, write_columns
+from pipeline.columns import sync_directory, sync_file, write_columns
 from pipeline.held import join_held
 from pipeline.home import Home
 from pipeline.journal import Journal, StampIndex
 from pipeline.register_files import RegisterFile, offset_type
-from pipeline.register_kernels import ABSENT_MS, elect
+from pipeline.register_kernels import ABSENT_MS
 from pipeline.registers import Column, close_files
 
 SETTLED_MS = 3 * 3_600_000
@@ -159,7 +158,7 @@ def compact_held(home: Home, journal: Journal) -> int:
     made = f"{_MARK}{state.index.compactions + 1:08d}-held.col"
     work = home.fresh_tmp("held")
     join_held([folder / name for name in gone], work / made)
-    _sync_file(work / made)
+    sync_file(work / made)
     (work / made).rename(folder / made)
     sync_directory(folder)
     journal.append({"kind": "held", "names": [made], "gone": gone})
@@ -224,10 +223,7 @@ def _elected(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]:
     """Return (local, value, arrival) of the reads that count among those of some files."""
     parts = [reads for file in chosen.values() for reads in file.reads(*file.sections(stamp, shard))]
-    top = max((int(reads.local.max()) + 1 for reads in parts if len(reads)), default=0)
-    column = Column.empty(top)
-    for reads in parts:
-        elect(reads.local, reads.value, reads.later_ms, reads.first_ms, column.value, column.arrival)
+    column = Column.formed(parts)
     local = np.flatnonzero(column.arrival != ABSENT_MS)
     return local.astype(np.uint32), column.value[local], column.arrival[local]
 
@@ -254,15 +250,7 @@ def _write_file(
             "later_ms": np.concatenate([(arrival - first_ms).astype(width) for _, _, arrival in pieces]),
         },
     )
-    _sync_file(path)
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_file(path)
 
 
 def _commit(

@@ -26,8 +26,8 @@ from pipeline.day_plan import SLOTS_PER_DAY, DayPlan
 from pipeline.delivery import DailyFile, DailySlot, ManifestEntry, write_daily
 from pipeline.delivery.file import plain
 from pipeline.exchange import Elements, Reporting, read_element
-from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, ascends, issue_rows, reference_rows
-from pipeline.journal import Supersession
+from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, ascends, issue_rows
+from pipeline.issue_graph import Issue, find_references
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.shard_cells import shard_cells, slot_ends
@@ -36,18 +36,8 @@ FILES_PER_ELEMENT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class DayIssue:
-    """An issue of daily files, described: all instants in (from_ms, to_ms]."""
-
-    home: Path
-    work: Path
-    batches: int
-    master: int
-    from_ms: int
-    to_ms: int
-    rows_per_file: int
-    supersessions: tuple[Supersession, ...] = ()
-    xml: bool = True
+class DayIssue(Issue):
+    """An issue of daily files, described as one of slots is."""
 
     def from_step(self, plan: DayPlan) -> int:
         """Return the number of a day's first instant that is not out."""
@@ -229,19 +219,7 @@ class WriteDays(Reporting):
                 rows = Rows._make(column[order] for column in rows)
             reference = np.full(len(rows.position), LOOK_UP, np.uint32)
             if self._issue.xml:
-                reference_rows(
-                    view.supply_of,
-                    view.supply_from,
-                    view.supply_to,
-                    view.supply_retailer,
-                    view.supply_rec_from,
-                    view.supply_ref_off,
-                    rows.position,
-                    slot,
-                    file.retailer,
-                    file.issued_ms,
-                    reference,
-                )
+                find_references(view, rows.position, slot, file.retailer, file.issued_ms, reference)
             yield DailySlot(slot, rows.position, reference, rows.energy, rows.quality)
 
     def _part(self, view: MasterView, file: FilePlan, k: int, shard: ShardDay, number: int) -> Rows | None:

@@ -41,7 +41,6 @@ class TakenIn:
 
     counts: Counts = field(default_factory=Counts)
     files: int = 0
-    released: int = 0
     waiting: list[dict[str, object]] = field(default_factory=list)  # files that stay in landing, and why
     ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -234,19 +234,7 @@ class WriteDelivery(Reporting):
         position, quality, reference = rows["position"], rows["quality"], rows["reference"]
         if issue.xml and has_lookups(reference):
             reference = reference.copy()
-            reference_rows(
-                view.supply_of,
-                view.supply_from,
-                view.supply_to,
-                view.supply_retailer,
-                view.supply_rec_from,
-                view.supply_ref_off,
-                position,
-                slot,
-                retailer,
-                issued_ms,
-                reference,
-            )
+            find_references(view, position, slot, retailer, issued_ms, reference)
         file = DeliveryFile(
             retailer_code=view.retailers[retailer],
             slot_id=slot,
@@ -263,6 +251,30 @@ class WriteDelivery(Reporting):
             quality=quality,
         )
         return write_delivery(file, issue.work / "deliveries", xml=issue.xml, flat=True)
+
+
+def find_references(
+    view: MasterView,
+    position: NDArray[np.uint32],
+    slot: int,
+    retailer: int,
+    issued_ms: int,
+    reference: NDArray[np.uint32],
+) -> None:
+    """Fill `reference` with the supply row whose customer_ref goes out with each cell (see `reference_rows`)."""
+    reference_rows(
+        view.supply_of,
+        view.supply_from,
+        view.supply_to,
+        view.supply_retailer,
+        view.supply_rec_from,
+        view.supply_ref_off,
+        position,
+        slot,
+        retailer,
+        issued_ms,
+        reference,
+    )
 
 
 def slot_elements(plans: list[SlotPlan], shards: int) -> list[tuple[int, tuple[SlotPlan, ...]]]:

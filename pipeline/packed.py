@@ -9,7 +9,7 @@ sees the file. Nothing rides on memory, so stages may run in any process.
 import mmap
 import os
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -84,12 +84,6 @@ def _written(file: Any, column: NDArray[Any]) -> int:
     while raw:
         raw = raw[file.write(raw) :]
     return column.nbytes
-
-
-def joined(parts: Sequence[Packed], names: Iterable[str]) -> Columns:
-    """Return columns of several elements as new arrays, one element behind the other."""
-    opened = [part.opened() for part in parts]
-    return {name: np.concatenate([columns[name] for columns in opened]) for name in names}
 
 
 class PackedCoder(beam.coders.Coder):  # type: ignore[misc]  # Beam has no types

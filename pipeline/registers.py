@@ -43,6 +43,15 @@ class Column:
         """Return a column without any read."""
         return cls(np.zeros(installs, np.uint32), np.full(installs, ABSENT_MS, np.int64))
 
+    @classmethod
+    def formed(cls, parts: Sequence[Reads], installs: int = 0) -> "Column":
+        """Return the column that reads of one shard and stamp elect, with at least `installs` places."""
+        top = max((int(reads.local.max()) + 1 for reads in parts if len(reads)), default=0)
+        column = cls.empty(max(installs, top))
+        for reads in parts:
+            elect(reads.local, reads.value, reads.later_ms, reads.first_ms, column.value, column.arrival)
+        return column
+
     def copy(self) -> "Column":
         """Return a column to write to."""
         return Column(self.value.copy(), self.arrival.copy())
@@ -154,10 +163,7 @@ class RegisterBook:
             parts = [
                 reads for name in names for reads in self._file(name).reads(*self._file(name).sections(stamp, shard))
             ]
-            top = max((int(reads.local.max()) + 1 for reads in parts if len(reads)), default=0)
-            column = Column.empty(max(installs, top))
-            for reads in parts:
-                elect(reads.local, reads.value, reads.later_ms, reads.first_ms, column.value, column.arrival)
+            column = Column.formed(parts, installs)
             _CACHE.put(key, column)
         return column
 
