@@ -13,6 +13,7 @@ from pipeline.instants import GRID_MS, next_extra
 from pipeline.intake import TakenIn, finish_moves, take_in
 from pipeline.issuing import Issued, finish_intent, has_pending, issue
 from pipeline.journal import NEVER, Journal
+from pipeline.master import settle
 
 
 @dataclass(slots=True)
@@ -67,6 +68,7 @@ def run_once(
                 run.issued.add(issue_daily(home, journal, settings, xml=xml))
             started = perf_counter()
             run.taken = take_in(home, journal, settings, accept_clock=accept_clock)
+            settle(home.root, journal.state.next_fact_ms)
             run.seconds["intake"] = perf_counter() - started
             started = perf_counter()
             _issue_due(home, journal, settings, run, wall_ms, xml=xml)

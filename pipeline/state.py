@@ -148,6 +148,11 @@ class State:
         """The last instant issued, or announced by an intent that a crash left open: facts of today count after it."""
         return self.issued_ms if self.intent is None else int(self.intent["to"])
 
+    @property
+    def next_fact_ms(self) -> int | None:
+        """The latest time from which a fact learned now counts; None where no read was accepted: there is no clock."""
+        return None if self.now_ms == NEVER else max(self.now_ms, self.announced_ms + 1)
+
     def first_slot_kept(self, setting: int | None) -> int | None:
         """Return the first slot that can be looked at: the home's first, or `setting`, but none that is forgotten."""
         first = self.first_slot if setting is None else setting

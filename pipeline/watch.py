@@ -29,7 +29,7 @@ from pipeline.intake import finish_moves, may_rejudge, take_in
 from pipeline.issuing import Issued, finish_intent, issue
 from pipeline.journal import NEVER, Journal
 from pipeline.manual import WATCH, mark_reached
-from pipeline.master import open_master
+from pipeline.master import open_master, settle
 from pipeline.retention import day_of, forget
 from pipeline.run import Run
 from pipeline.status import Status
@@ -264,6 +264,7 @@ class _Watch:
                 raise
             self._suspect(files, error)
             return run
+        settle(self.home.root, journal.state.next_fact_ms)
         run.seconds["intake"] = perf_counter() - started
         run.taken.waiting = [each for each in run.taken.waiting if self._set_aside(each)]
         now_ms = self.clock.now_ms()

@@ -211,6 +211,9 @@ class Reference:
         self._take_in(handed, again, counts)
         if self.first_slot_ms is None:
             self.first_slot_ms = min((stamp for _, _, stamp in self.taken), default=None)
+        if self.now_ms != ALWAYS:
+            latest = max(self.now_ms, self.issued_ms + 1)  # what was recorded later counts from the next instant
+            self.facts = [(min(since, latest), row) for since, row in self.facts]
         if self.now_ms != ALWAYS and self.first_slot_ms is not None:
             self._issue()
         return counts

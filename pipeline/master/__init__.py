@@ -3,7 +3,8 @@
 
 from pipeline.master.importer import import_master
 from pipeline.master.report import ImportReport
+from pipeline.master.settle import settle
 from pipeline.master.store import open_master
 from pipeline.master.view import MasterView
 
-__all__ = ["ImportReport", "MasterView", "import_master", "open_master"]
+__all__ = ["ImportReport", "MasterView", "import_master", "open_master", "settle"]

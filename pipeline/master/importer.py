@@ -60,7 +60,8 @@ def import_master(
         cap_kw_default: contract power of points that have none, kW.
 
     Raises:
-        MasterError: a file cannot be read, lacks a required column, or another import is running; nothing was applied.
+        MasterError: a file cannot be read or lacks a required column; nothing was applied.
+        BusyError: another import is running.
 
     """
     files = find_files(source)

@@ -3,9 +3,11 @@
 
 Positions, local indexes, retailer and balancing group numbers in it are those of the versions; they never change.
 `recorded_ms` is when a fact was recorded, `rec_from` from when it counts. A row with `state` 1 was older than what was
-known of its key: it is kept as evidence and takes no part.
+known of its key: it is kept as evidence and takes no part. A folder with `settled.json` in place of tables says that
+the rows of all folders before it count from its `now_ms` at the latest.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ NUMBERS: dict[str, dict[str, str]] = {
 """Columns of numbers of each table's log."""
 
 _ROW_GROUP = 1_000_000
+_SETTLED = "settled.json"
 
 
 def write_log(
@@ -61,10 +64,22 @@ def write_log(
     )
 
 
+def write_settled(folder: Path, now_ms: int) -> None:
+    """Say that all rows logged so far count from `now_ms` at the latest."""
+    folder.mkdir()
+    (folder / _SETTLED).write_text(json.dumps({"now_ms": now_ms}) + "\n", encoding="ascii")
+
+
 def read_log(folders: list[Path], table: str) -> dict[str, NDArray[Any]]:
     """Numbers of all rows that took part in the imports of `folders`, in order."""
     parts: dict[str, list[NDArray[Any]]] = {name: [np.zeros(0, kind)] for name, kind in NUMBERS[table].items()}
-    for path in _files(folders, table):
+    for folder in folders:
+        if (folder / _SETTLED).exists() and "rec_from" in parts:
+            now_ms = json.loads((folder / _SETTLED).read_text(encoding="ascii"))["now_ms"]
+            parts["rec_from"] = [np.minimum(each, now_ms) for each in parts["rec_from"]]
+        path = folder / f"{table}.parquet"
+        if not path.exists():
+            continue
         with pq.ParquetFile(path) as file:
             took_part = file.read(["state"])["state"].to_numpy() == APPLIED
             whole = file.read(list(parts)) if len(took_part) < _ROW_GROUP else None

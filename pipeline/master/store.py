@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from koma.errors import MasterError
 from koma.limits import POINT_ID_DIGITS
 from pipeline.columns import replace_file, sync_directory
-from pipeline.home import sync_filesystem
+from pipeline.home import BusyError, sync_filesystem
 from pipeline.journal import read_state
 from pipeline.master.blocks import BLOCKS, measured
 from pipeline.master.view import MasterView
@@ -105,7 +105,7 @@ class MasterStore:
         """Hold the right to import, and clear away what an import that did not end has left.
 
         Raises:
-            MasterError: another import is running.
+            BusyError: another import is running.
 
         """
         (self.root / "log").mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ class MasterStore:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise MasterError(
+                raise BusyError(
                     f"another import into {self.home} is running", hint="Wait until it ends, then try again"
                 ) from None
             self._clear()

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
@@ -19,7 +18,6 @@ from tests.property.worlds import World, handed, tables, worlds
 from tests.reference_model import ALWAYS, FOREVER, MasterRow, MeterRow, PointRow, Reference
 from tests.reference_times import DAY, HOUR
 
-pytestmark = pytest.mark.timeout(1200)  # a rare world makes `--once` issue hundreds of extra instants
 FEW = settings(max_examples=settings().max_examples // 4)  # each runs the line a few times
 Issued = tuple[str, str, int, int, str, tuple[tuple[str, int | None, str, str], ...]]
 Cells = Mapping[tuple[str, str, str], Cell]

@@ -139,6 +139,20 @@ def test_the_one_more_instant_becomes_the_last_one_issued(tmp_path: Path) -> Non
     assert state.extras == [state.issued_ms]
 
 
+def test_a_fact_of_the_far_future_takes_one_more_instant(tmp_path: Path) -> None:
+    """It was imported before the home had a clock: it counts from the first instant after the clock's first time."""
+    home = small_home(tmp_path / "home", meters=1)
+    until = {"point_id": point(0), "retailer_code": "11113", "valid_from": "2020-01-01T00:00", "valid_to": iso(START)}
+    learn(home, supply=[until | {"recorded_at": "2036-01-01T00:00:00+09:00"}])
+    hand_over(home, "a.arrow", reads_of("M0", START, [1, 2], delay_ms=50 * MINUTE_MS))
+
+    assert run(home).clock_ms == at("2026-10-07T00:15")
+    assert issues(home) == [(0, 1, "23:45", ["missing"]), (1, 1, "00:15", ["withdrawn"])]
+    before = digests(home.deliveries)
+    assert run(home).summary()["files"] == 0
+    assert digests(home.deliveries) == before
+
+
 def test_a_read_taken_in_late_counts_from_just_after_the_last_instant(tmp_path: Path) -> None:
     home = small_home(tmp_path / "home")
     hand_over(home, "a.arrow", [*reads_of("M0", START, [1, 2, 3, 4]), *reads_of("M1", START, [5])])

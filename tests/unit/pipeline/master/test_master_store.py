@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from koma.errors import MasterError
-from pipeline.home import open_home
+from pipeline.home import BusyError, open_home
 from pipeline.journal import Journal
 from pipeline.master import open_master, store
 from pipeline.master.log import read_log, read_texts
@@ -148,7 +148,7 @@ def test_two_imports_at_once_are_refused(desk: Desk) -> None:
     lock = os.open(desk.home / "master" / ".lock", os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(MasterError, match="another import"):
+        with pytest.raises(BusyError, match="another import"):
             desk.learn(now="2026-06-01", points=[POINT])
     finally:
         os.close(lock)
