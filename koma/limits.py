@@ -49,6 +49,10 @@ RETAILERS_MAX = 65_535
 ROWS_PER_FILE_MAX = 100_000
 SPLITS_MAX = 9_999
 """分割番号 has four digits and starts at 1."""
+MONTHLY_SPLITS_MAX = 99_999
+"""That of a monthly file has five."""
+READ_DAY_MAX = 31
+"""計量日: a day of the month, in a shorter month its last one."""
 REVISIONS_MAX = 99
 """更新番号 has two digits."""
 

@@ -19,7 +19,7 @@ from pipeline.columns import replace_file
 
 _T = TypeVar("_T")
 
-HOME_VERSION = 2
+HOME_VERSION = 3
 """The layout of a home. A Koma changes only homes of its own layout; `pipeline.migration` tells of the others."""
 MARKER = "home.json"
 FOLDERS = (

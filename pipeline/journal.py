@@ -12,6 +12,7 @@ with the age of the home (`pipeline.checkpoint`).
 - `intent`: from now until `issued` with the same `to`, nothing but this issue may happen; a crash repeats it.
 - `issued`: every instant up to `to` is out.
 - `daily_intent`, `daily`: the same of daily files, whose intent may stay open while other instants are issued.
+- `monthly_intent`, `monthly`: the same of monthly files.
 - `compact`: files of registers were replaced by fewer that say the same; `held`: the same of held reads.
 - `forget`: registers of stamps before one are no longer kept.
 - `part`: the first line of a part but the first: the offset at which it starts.

@@ -3,6 +3,7 @@
 
 - Layout 1 (until 0.1): the journal is one file, read whole at every start. Layout 2 has checkpoints, parts, and records
   that an older Koma does not know.
+- Layout 3: master versions date the day on which a point's meter is read, and the journal tells of monthly files.
 
 Registers of a home from before register files held several shards cannot be read; such a home is refused by name.
 """
@@ -14,6 +15,7 @@ from koma.errors import HomeError
 from pipeline.checkpoint import JOURNAL, read_part
 from pipeline.home import FOLDERS, HOME_VERSION, Home, layout_of, mark_layout, refuse_later
 from pipeline.journal import Journal
+from pipeline.master.rebuild import rebuild
 
 
 def migrate(root: Path) -> int:
@@ -46,6 +48,7 @@ def migrate(root: Path) -> int:
                 )
         finally:
             journal.close()
+        rebuild(root)
         mark_layout(root)
     return layout
 

@@ -136,6 +136,8 @@ class State:
     intent: dict[str, Any] | None = None
     daily_ms: int = NEVER  # the daily files of all instants up to this one are out
     daily_intent: dict[str, Any] | None = None
+    monthly_ms: int = NEVER  # the monthly files of all instants up to this one are out
+    monthly_intent: dict[str, Any] | None = None
     unmoved: list[dict[str, Any]] = field(default_factory=list)  # files of the last intake, perhaps still in landing
 
     @property
@@ -160,8 +162,8 @@ class State:
 
     @property
     def announced(self) -> bool:
-        """Say whether an issue is under way, daily files too: it may go by the number of intakes it knows."""
-        return self.intent is not None or self.daily_intent is not None
+        """Say whether an issue is under way, of days and months too: it may go by the number of intakes it knows."""
+        return any(each is not None for each in (self.intent, self.daily_intent, self.monthly_intent))
 
     def apply(self, record: dict[str, Any]) -> None:
         """Take one journal record into the state.
@@ -191,6 +193,11 @@ class State:
             case "daily":
                 self.daily_ms = record["to"]
                 self.daily_intent = None
+            case "monthly_intent":
+                self.monthly_intent = record
+            case "monthly":
+                self.monthly_ms = record["to"]
+                self.monthly_intent = None
             case "held":
                 self.held = [*record["names"], *(name for name in self.held if name not in set(record["gone"]))]
             case "forget":

@@ -155,13 +155,8 @@ def table_arrays(ledger: Ledger, layout: Layout, references: pa.ChunkedArray | N
 
     """
     dated = ledger.dated()
-    prefix = _PREFIX[ledger.name]
     stays = np.concatenate([np.ones(layout.known, bool), layout.alive, [True]])
-    arrays = {
-        f"{prefix}_of": dated.of[stays],
-        f"{prefix}_rec_from": dated.rec_from,
-        f"{prefix}_rec_to": dated.rec_to,
-    }
+    arrays = _dated_arrays(ledger.name, dated, stays)
     if ledger.name == "points":
         arrays.update(_attr_arrays(ledger, dated))
         now = np.flatnonzero(ledger.current)
@@ -172,6 +167,12 @@ def table_arrays(ledger: Ledger, layout: Layout, references: pa.ChunkedArray | N
     else:
         arrays.update(_install_arrays(ledger, dated, layout))
     return arrays
+
+
+def attribute_arrays(ledger: Ledger) -> Arrays:
+    """Arrays of the attributes of all points, from a ledger of the rows known."""
+    dated = ledger.dated()
+    return _dated_arrays("points", dated, np.ones(len(dated.of), bool)) | _attr_arrays(ledger, dated)
 
 
 def change_arrays(ledger: Ledger, layout: Layout, number: int) -> Arrays:
@@ -229,8 +230,18 @@ def _grown_arrays(view: MasterView, judged: Judgement, layout: Layout) -> Arrays
     }
 
 
+def _dated_arrays(name: str, dated: Dated, stays: NDArray[np.bool_]) -> Arrays:
+    prefix = _PREFIX[name]
+    return {
+        f"{prefix}_of": dated.of[stays],
+        f"{prefix}_rec_from": dated.rec_from,
+        f"{prefix}_rec_to": dated.rec_to,
+    }
+
+
 def _attr_arrays(ledger: Ledger, dated: Dated) -> Arrays:
     columns = {"attr_voltage": "voltage", "attr_telemetry": "telemetry", "attr_cap_dwh": "cap_dwh"}
+    columns["attr_read_day"] = "read_day"
     return {name: ledger.column(column)[dated.row] for name, column in columns.items()}
 
 

@@ -17,13 +17,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from koma.limits import READ_DAY_MAX
+from pipeline.master.source import text_buffers
+from pipeline.master.text_kernels import read_whole
+
 APPLIED = 0
 PUT_ASIDE = 1
 
 NUMBERS: dict[str, dict[str, str]] = {
     "points": {
         "position": "u4", "shard": "u2", "area": "u1", "voltage": "u1", "contract": "i8", "telemetry": "u1",
-        "cap_dwh": "i8", "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
+        "cap_dwh": "i8", "read_day": "u1", "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
     },
     "meters": {
         "position": "u4", "k0": "u8", "k1": "u8", "register": "u1", "from_ms": "i8", "to_ms": "i8", "digits": "u1",
@@ -82,11 +86,13 @@ def read_log(folders: list[Path], table: str) -> dict[str, NDArray[Any]]:
             continue
         with pq.ParquetFile(path) as file:
             took_part = file.read(["state"])["state"].to_numpy() == APPLIED
-            whole = file.read(list(parts)) if len(took_part) < _ROW_GROUP else None
+            there = file.schema_arrow.names
+            whole = file.read([each for each in parts if each in there]) if len(took_part) < _ROW_GROUP else None
             for name, columns in parts.items():
-                column = (file.read([name]) if whole is None else whole)[
-                    name
-                ].to_numpy()  # large files column by column: half the memory
+                if name in there:  # large files column by column: half the memory
+                    column = (file.read([name]) if whole is None else whole)[name].to_numpy()
+                else:
+                    column = _READ_FROM_TEXT[name](file)
                 columns.append(column if took_part.all() else column[took_part])
     return {name: np.concatenate(parts.pop(name)) for name in list(parts)}
 
@@ -107,6 +113,20 @@ def read_texts(folders: list[Path], table: str, name: str) -> pa.ChunkedArray:
 def empty_texts(count: int) -> pa.StringArray:
     """Return that many empty texts."""
     return pa.array([""]).take(pa.array(np.zeros(count, np.int32)))
+
+
+def _read_days(file: pq.ParquetFile) -> NDArray[np.uint8]:
+    """Return the reading days of a log from before they had a column: a text that is no day, or none, means 0."""
+    count = file.metadata.num_rows
+    value, status = np.zeros(count, np.int64), np.zeros(count, np.uint8)
+    if "meter_read_day" in file.schema_arrow.names:
+        texts = file.read(["meter_read_day"])["meter_read_day"].combine_chunks()
+        read_whole(*text_buffers(texts), 1, READ_DAY_MAX, value, status)
+    return value.astype(np.uint8)
+
+
+_READ_FROM_TEXT = {"read_day": _read_days}
+"""Columns of numbers that logs of older Komas have as texts."""
 
 
 def _files(folders: list[Path], table: str) -> list[Path]:

@@ -15,6 +15,7 @@ from koma.limits import (
     COEFFICIENT_MAX,
     CUSTOMER_REF_CHARS,
     ENERGY_DWH_MAX,
+    READ_DAY_MAX,
     REGISTER_DIGITS_MAX,
     REGISTER_MAX,
     RETAILERS_MAX,
@@ -163,6 +164,7 @@ def _read_points(batch: Batch, reading: Reading) -> Part:
     voltage = batch.words("voltage", VOLTAGES, 0, Fault.VOLTAGE)
     contract = batch.decimal("contract_kw", CONTRACT_MAX, -1, Fault.CONTRACT_KW)
     telemetry = batch.words("telemetry", _FLAGS, 1, Fault.TELEMETRY) % 2
+    read_day = batch.whole("meter_read_day", (1, READ_DAY_MAX), 0, Fault.METER_READ_DAY)
     cap = reading.cap_dwh(contract)
     words = {
         name: batch.text(name, _TEXT_CHARS_MAX)
@@ -178,6 +180,7 @@ def _read_points(batch: Batch, reading: Reading) -> Part:
         "contract": contract,
         "telemetry": telemetry.astype(np.uint8),
         "cap_dwh": cap,
+        "read_day": read_day.astype(np.uint8),
         "recorded_ms": batch.times("recorded_at", NOT_STATED_MS),
         "content": content,
     }

@@ -36,6 +36,7 @@ class Fault(IntEnum):
     SUPPLY_OVERLAP = 22
     METER_OVERLAP = 23
     POINT_IN_QUARANTINE = 24
+    METER_READ_DAY = 25
 
     @property
     def code(self) -> str:
@@ -88,6 +89,10 @@ SENTENCES: Final[dict[Fault, tuple[str, str]]] = {
     Fault.TELEMETRY: (
         "{column} {value} is neither 0 nor 1",
         "Write 0 where the meter does not report by itself, else 1",
+    ),
+    Fault.METER_READ_DAY: (
+        "{column} {value} is no day of a month",
+        "Write 1 to 31, in a shorter month its last day is meant; empty means that the point has no monthly file",
     ),
     Fault.TIME: (
         "{column} {value} is not a time",

@@ -38,12 +38,14 @@ from pipeline.master.view import MasterView
 VERSIONS_KEPT = 8
 """Older versions are taken away, unless an interrupted issue needs them; the log stays."""
 
-_LAYOUT = 4
+LAYOUT = 5
+"""Layout 5 has `attr_read_day`; one of layout 4 is brought here by `pipeline.master.rebuild`."""
 _WORDS = ("version", "retailers", "bgs")
 _NUMBER = re.compile(r"[.v]*([0-9]{8})(?:\.jsonl)?")
 _TYPES: dict[str, str] = {
     "shard_points": "i8", "shard_installs": "i4", "point_id": "u1", "rank": "u4", "order": "u4", "area": "u1",
     "attr_of": "i8", "attr_voltage": "u1", "attr_telemetry": "u1", "attr_cap_dwh": "i8",
+    "attr_read_day": "u1",
     "attr_rec_from": "i8", "attr_rec_to": "i8",
     "supply_of": "i8", "supply_from": "i4", "supply_to": "i4", "supply_retailer": "u2", "supply_bg": "u2",
     "supply_rec_from": "i8", "supply_rec_to": "i8", "supply_ref_off": "i8", "supply_ref_bytes": "u1",
@@ -162,6 +164,19 @@ class MasterStore:
         self.publish_quarantine(number)
         self._thin_out()
 
+    def layout(self, version: int) -> int:
+        """Layout of a version's arrays.
+
+        Raises:
+            MasterError: what says it cannot be read.
+
+        """
+        path = self.version_folder(version) / "version.json"
+        try:
+            return int(json.loads(path.read_text(encoding="utf-8"))["layout"])
+        except (OSError, ValueError, KeyError) as error:
+            raise MasterError(f"{path} cannot be read: {error}", hint="Restore it from a copy of the home") from error
+
     def logged(self) -> list[Path]:
         """Log folders of the imports that make up the current version, in order."""
         return self._numbered(self.root / "log", "")
@@ -175,8 +190,9 @@ class MasterStore:
         old = self._numbered(self.root, "v")[:-VERSIONS_KEPT]
         if not old:
             return
-        intent = read_state(self.home / "journal").intent
-        needed = math.inf if intent is None else intent["master"]
+        state = read_state(self.home / "journal")
+        intents = (state.intent, state.daily_intent, state.monthly_intent)
+        needed = min((each["master"] for each in intents if each is not None), default=math.inf)
         for folder in old:
             if _number(folder.name) < needed:
                 shutil.rmtree(folder)
@@ -209,7 +225,7 @@ class StagedVersion:
         for name, array in arrays.items():
             whole = array.astype(_TYPES[name], order="C", copy=False)
             old = self.before / f"{name}.npy" if self.before else None
-            if old is not None and _same(old, whole):
+            if old is not None and old.exists() and _same(old, whole):
                 os.link(old, self.folder / f"{name}.npy")
             else:
                 np.save(self.folder / f"{name}.npy", whole)
@@ -225,7 +241,7 @@ class StagedVersion:
             for name in missing:
                 os.link(self.before / f"{name}.npy", self.folder / f"{name}.npy")
         self.put(measured(lambda name: _mapped(self.folder / f"{name}.npy")))
-        text = json.dumps({"layout": _LAYOUT, "version": self.number, **words}, ensure_ascii=False)
+        text = json.dumps({"layout": LAYOUT, "version": self.number, **words}, ensure_ascii=False)
         (self.folder / "version.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -249,10 +265,10 @@ def _opened(home: Path, version: int) -> MasterView:
     folder = MasterStore(home).version_folder(version)
     try:
         words = json.loads((folder / "version.json").read_text(encoding="utf-8"))
-        if words["layout"] != _LAYOUT:
+        if words["layout"] != LAYOUT:
             raise MasterError(
-                f"{folder} has layout {words['layout']}, this Koma reads layout {_LAYOUT}",
-                hint="Use the Koma that wrote it",
+                f"{folder} has layout {words['layout']}, this Koma reads layout {LAYOUT}",
+                hint="koma home migrate brings the current version here; for another, use the Koma that wrote it",
             )
         arrays = {name: _mapped(folder / f"{name}.npy") for name in ARRAYS}
     except FileNotFoundError as error:

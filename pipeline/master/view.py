@@ -79,6 +79,8 @@ class MasterView:
     """(A,) 1 where the meter reports by itself, 0 where not."""
     attr_cap_dwh: NDArray[np.int64]
     """(A,) the plausible most of one 30-minute slot, dWh."""
+    attr_read_day: NDArray[np.uint8]
+    """(A,) day of the month on which the meter is read for the monthly file, 1 to 31; 0 = none."""
     attr_rec_from: NDArray[np.int64]
     """(A,) ms since the epoch, UTC; `ALWAYS_MS` = since always."""
     attr_rec_to: NDArray[np.int64]
