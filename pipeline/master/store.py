@@ -32,6 +32,7 @@ from koma.limits import POINT_ID_DIGITS
 from pipeline.columns import replace_file, sync_directory
 from pipeline.home import BusyError, sync_filesystem
 from pipeline.journal import read_state
+from pipeline.master import pages
 from pipeline.master.blocks import BLOCKS, measured
 from pipeline.master.view import MasterView
 
@@ -58,6 +59,7 @@ _TYPES: dict[str, str] = {
     "changed_position": "u4", "changed_from_slot": "i4", "changed_to_slot": "i4", "changed_rec_ms": "i8",
     "changed_version": "u4",
 }  # fmt: skip
+_MET_AT_RANDOM = ("table",)
 ARRAYS: tuple[str, ...] = tuple(each.name for each in fields(MasterView) if each.name not in _WORDS)
 """Names of the arrays of a version, one file each."""
 
@@ -228,7 +230,8 @@ class StagedVersion:
             if old is not None and old.exists() and _same(old, whole):
                 os.link(old, self.folder / f"{name}.npy")
             else:
-                np.save(self.folder / f"{name}.npy", whole)
+                save = pages.save if name in _MET_AT_RANDOM else np.save
+                save(self.folder / f"{name}.npy", whole)
             self._written.add(name)
 
     def close(self, words: Mapping[str, object]) -> None:
