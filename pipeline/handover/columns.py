@@ -258,6 +258,8 @@ def _times(
     values = _values(column, 1, np.dtype(np.int64))
     per_second = _PER_SECOND[column.type.unit]
     bounds = time_bounds(per_second)
+    if naive_ahead_ms and column.type.tz is None:
+        bounds = bounds[0] + naive_ahead_ms * per_second // 1000, bounds[1]
     least, greatest = extent(values)
     if column.null_count or least < bounds[0] or greatest > bounds[1]:
         judge_times(values, *_bits(column), *bounds, null, invalid, verdict)

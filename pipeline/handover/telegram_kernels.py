@@ -14,12 +14,15 @@ from pipeline.handover.column_kernels import id_reason
 from pipeline.handover.reasons import NO_REASON
 from pipeline.jit import kernel
 from pipeline.telegram.kernels import (
+    BAD_DATE,
     HEADER_BYTES,
+    HISTORY_REGISTERS,
     OK,
     OTHER_CLASS,
     OTHER_SERVICE,
     REGISTER,
     count_reads,
+    history_beyond,
     out_of_range,
     scan_frame,
     series_at,
@@ -106,12 +109,16 @@ def word_length(word: np.uint64) -> int:
 
 @kernel
 def judge_record(at: int, end: int) -> tuple[int, int, int, int]:
-    """Judge a record as `scan_frame` its frame, which comes first; then its meter id and received_at."""
+    """Judge a record as `scan_frame` its frame, which comes first; then its meter id, received_at and histories."""
     status, where, rows, bad = scan_frame(at + FRAME_AT, end)
     if status == OK and not meter_id_ok(at + ID_AT):
         return METER_ID, at + ID_AT, 0, 0
     if status == OK and (be64(at + RECEIVED_AT_AT) < FIRST_MS or be64(at + RECEIVED_AT_AT) > LAST_MS):
         return RECEIVED_AT, at + RECEIVED_AT_AT, 0, 0
+    if status == OK and rows >= HISTORY_REGISTERS:
+        beyond = history_beyond(at + FRAME_AT, be64(at + RECEIVED_AT_AT))
+        if beyond != 0:
+            return BAD_DATE, beyond, 0, 0
     return status, where, rows, bad
 
 

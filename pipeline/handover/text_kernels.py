@@ -28,7 +28,7 @@ from pipeline.handover.reasons import (
 )
 from pipeline.jit import kernel
 from pipeline.telegram.memory_kernels import byte_at
-from pipeline.telegram.time_kernels import JST_MS, MS_PER_MINUTE, NO_TIME, civil_ms
+from pipeline.telegram.time_kernels import FIRST_MS, JST_MS, LAST_MS, MS_PER_MINUTE, NO_TIME, civil_ms
 
 LINE_FEED: Final = 0x0A
 RETURN: Final = 0x0D
@@ -106,7 +106,7 @@ def offset_minutes(at: int, end: int, naive: int) -> int:
 
 @kernel
 def parse_time(at: int, end: int, naive: int) -> int:
-    """UTC ms of an ISO 8601 text, parts of a millisecond cut off; `NO_TIME` where it is none.
+    """UTC ms of an ISO 8601 text, parts of a millisecond cut off; `NO_TIME` where it is none of the years 1 to 9999.
 
     A date, or a date and a time with T or a blank between, to the minute, second or any part of it; without zone it is
     `naive` minutes ahead of UTC.
@@ -141,7 +141,8 @@ def parse_time(at: int, end: int, naive: int) -> int:
     local = civil_ms(year, month, day, hour, minute, second)
     if zone == -1441 or local == NO_TIME:
         return NO_TIME
-    return local + ms - zone * MS_PER_MINUTE
+    utc = local + ms - zone * MS_PER_MINUTE
+    return utc if FIRST_MS <= utc <= LAST_MS else NO_TIME
 
 
 @kernel

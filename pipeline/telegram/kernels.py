@@ -13,7 +13,7 @@ import numpy as np
 from koma.limits import NO_DATA, REGISTER_MAX
 from pipeline.jit import kernel
 from pipeline.telegram.memory_kernels import be16, be32, byte_at
-from pipeline.telegram.time_kernels import JST_MS, MS_PER_DAY, MS_PER_MINUTE, NO_TIME, civil_ms
+from pipeline.telegram.time_kernels import FIRST_MS, JST_MS, LAST_MS, MS_PER_DAY, MS_PER_MINUTE, NO_TIME, civil_ms
 
 OK: Final = 0
 OTHER_CLASS: Final = 1
@@ -69,7 +69,8 @@ def stamp_ms(at: int, second: int) -> int:
         byte_at(at + 5),
         second,
     )
-    return local if local == NO_TIME else local - JST_MS
+    utc = local - JST_MS  # the first hours of the year 1 have no name in UTC; `NO_TIME` lies far before them
+    return utc if utc >= FIRST_MS else NO_TIME
 
 
 @kernel
@@ -209,6 +210,22 @@ def base_day(start: int, received_ms: int) -> int:
             return (stamp_ms(at + 2, 0) + JST_MS) // MS_PER_DAY
         at += 2 + byte_at(at + 1)
     return (received_ms + JST_MS) // MS_PER_DAY
+
+
+@kernel
+def history_beyond(start: int, received_ms: int) -> int:
+    """Address of the day of a history in a good frame that counts back from, or on to, where no calendar reaches.
+
+    0 where there is none.
+    """
+    at = start + HEADER_BYTES
+    for _ in range(byte_at(start + HEADER_BYTES - 1)):
+        if byte_at(at) in (0xE2, 0xE4) and be16(at + 2) != HISTORY_NOT_SET:
+            first = (base_day(start, received_ms) - be16(at + 2)) * MS_PER_DAY - JST_MS
+            if first < FIRST_MS or first + (HISTORY_REGISTERS - 1) * STEP_MS > LAST_MS:
+                return at + 2
+        at += 2 + byte_at(at + 1)
+    return 0
 
 
 @kernel

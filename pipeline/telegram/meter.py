@@ -5,7 +5,7 @@ A register is a count in the meter's own unit: kWh = register x coefficient (D3)
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from koma.limits import COEFFICIENT_MAX, NO_DATA, REGISTER_DIGITS_MAX, REGISTER_MAX
@@ -99,10 +99,12 @@ def _moment(edt: bytes, at: int, *, seconds: bool) -> datetime:
     year, second = int.from_bytes(edt[at : at + 2]), edt[at + 6] if seconds else 0
     month, day, hour, minute = edt[at + 2 : at + 6]
     try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=JST)
-    except ValueError as error:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=JST)
+        moment.astimezone(UTC)  # the first hours of the year 1 have no name there
+    except (ValueError, OverflowError) as error:
         text = f"{year:04d}-{month:02d}-{day:02d} {hour:02d}:{minute:02d}:{second:02d}"
         raise _WrongError(at, f"there is no {text}") from error
+    return moment
 
 
 def _number(name: str, last: int) -> Callable[[bytes], Meaning]:

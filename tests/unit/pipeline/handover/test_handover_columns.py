@@ -199,6 +199,14 @@ def test_a_time_outside_the_calendar_is_refused(tmp_path: Path, unit: str, value
     assert outcome_of(write(tmp_path / "b.arrow", changed("received_at", column))).codes == ["received_at"] * 5
 
 
+def test_the_first_hours_of_the_calendar_in_japan_are_before_it(tmp_path: Path) -> None:
+    first = -62_135_596_800
+    column = pa.array([first, first + 9 * 3600 - 1, first + 9 * 3600, None, None], pa.timestamp("s"))
+    found = outcome_of(write(tmp_path / "a.arrow", changed("read_at", column)))
+    assert found.places == [2]
+    assert found.reads[0].read_at_ms == first * 1000
+
+
 def test_a_refused_row_shows_its_values(tmp_path: Path) -> None:
     table = changed("read_at", pa.array([None, MS, MS, MS, MS], pa.timestamp("ms", "UTC")))
     table = changed("meter_id", pa.array([None, *IDS[1:]], pa.string_view()), table)

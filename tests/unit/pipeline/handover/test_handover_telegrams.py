@@ -259,9 +259,27 @@ def test_a_register_out_of_range_costs_its_read_only(tmp_path: Path, register: i
 
 
 def test_an_extreme_stamp_is_a_stamp(tmp_path: Path) -> None:
-    last, first = "9999-12-31T23:59:59", "0001-01-01T00:00:00"
+    last, first = "9999-12-31T23:59:59", "0001-01-01T09:00:00"
     found = decoded(tmp_path, one(fixed_time(0xEA, last, 99_999_999), fixed_time(0xEA, first, 0)))
-    assert [each.read_at_ms for each in found.reads] == [253_402_268_399_000, -62_135_629_200_000]
+    assert [each.read_at_ms for each in found.reads] == [253_402_268_399_000, -62_135_596_800_000]
+
+
+@pytest.mark.parametrize(
+    ("received_ms", "properties"),
+    [
+        (RECEIVED_MS, [fixed_time(0xEA, "0001-01-01T08:59:59", 1)]),
+        (RECEIVED_MS, [pairs("0001-01-01T08:59", [(1, 2)])]),
+        (RECEIVED_MS, [fixed_time(0xEA, "0001-01-02T00:00:00", 1), history(0xE2, 1, REGISTERS)]),
+        (RECEIVED_MS, [history(0xE4, 99, REGISTERS), fixed_time(0xEA, "0001-04-10T00:00:00", 1)]),
+        (253_402_300_799_999, [history(0xE2, 0, REGISTERS)]),
+    ],
+)
+def test_a_stamp_before_or_behind_the_calendar_is_none(
+    tmp_path: Path, received_ms: int, properties: list[tuple[int, bytes]]
+) -> None:
+    found = decoded(tmp_path, record(b"M1", received_ms, frame(properties)))
+    assert (found.reads, found.codes) == ([], ["frame"])
+    assert "no such date" in found.rejected[0].detail
 
 
 @pytest.mark.parametrize("rows_max", [1, 2, 5, 50, 1000])
