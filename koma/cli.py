@@ -28,9 +28,11 @@ A stricter umask of the caller stays as it is."""
 _OPERATORS = {
     errno.EACCES: "Look at its owner and rights: run as the user the home belongs to, or as a member of its group",
     errno.EPERM: "Look at its owner and rights: run as the user the home belongs to, or as a member of its group",
-    errno.EROFS: "Set KOMA_HOME to a folder that can be written",
-    errno.ENOSPC: "Make room on the disk, then try again",
-    errno.EDQUOT: "Make room on the disk, then try again",
+    errno.EROFS: "Nothing is lost: mount it for writing again (look at the disk first, a system makes a failing one "
+    "read-only), or set KOMA_HOME to a folder that can be written; then run it again",
+    errno.ENOSPC: "Nothing is lost: make room on its disk, then run it again",
+    errno.EDQUOT: "Nothing is lost: raise the quota of its disk or make room, then run it again",
+    errno.EIO: "Look at the disk, then run it again",
 }
 """Failures of the system that an operator can mend, and how; all others keep their trace."""
 

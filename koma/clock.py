@@ -137,3 +137,8 @@ class KeptClock:
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._file)
+            folder = os.open(self._file.parent, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(folder)  # else a power cut may bring the old name's content back
+            finally:
+                os.close(folder)

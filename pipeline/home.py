@@ -43,10 +43,6 @@ class BusyError(HomeError):
     holder = ""
 
 
-class UnsyncedError(HomeError):
-    """The system could not make durable what was written."""
-
-
 @dataclass(frozen=True, slots=True)
 class Home:
     """The paths of a home (`KOMA_HOME`)."""
@@ -169,7 +165,12 @@ def open_home(root: Path, *, create: bool = True) -> Home:
 
 
 def sync_filesystem(path: Path) -> None:
-    """Make everything written to the filesystem of `path` durable: one call for thousands of files."""
+    """Make everything written to the filesystem of `path` durable: one call for thousands of files.
+
+    Raises:
+        OSError: it could not be made durable, as on a full or failing disk.
+
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -177,7 +178,7 @@ def sync_filesystem(path: Path) -> None:
             os.sync()
         elif syncfs(descriptor) != 0:
             error = ctypes.get_errno()
-            raise UnsyncedError(f"{path} could not be synced: {os.strerror(error)}", hint="look at the disk")
+            raise OSError(error, os.strerror(error), str(path))
     finally:
         os.close(descriptor)
 

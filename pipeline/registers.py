@@ -8,7 +8,7 @@ does anything computed from it. Columns are cached in memory; the files are the 
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -77,26 +77,29 @@ def _blank(installs: int) -> Column:
     return Column.empty(installs)
 
 
+_Key = tuple[Path, int, int, tuple[str, ...]]  # folder of registers, shard, stamp, files
+
+
 class _Cache:
     """Least recently used columns and open files of this process, bounded."""
 
     def __init__(self) -> None:
-        self._columns: OrderedDict[tuple[object, ...], Column] = OrderedDict()
+        self._columns: OrderedDict[_Key, Column] = OrderedDict()
         self._files: OrderedDict[Path, RegisterFile] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: tuple[object, ...]) -> Column | None:
+    def get(self, key: _Key) -> Column | None:
         with self._lock:
             column = self._columns.get(key)
             if column is not None:
                 self._columns.move_to_end(key)
             return column
 
-    def put(self, key: tuple[object, ...], column: Column, instead_of: tuple[object, ...] = ()) -> None:
+    def put(self, key: _Key, column: Column, instead_of: _Key | None = None) -> None:
         with self._lock:
             for gone in (key, instead_of):  # an intake that is tried again forms another column
-                replaced = self._columns.pop(gone, None)
+                replaced = None if gone is None else self._columns.pop(gone, None)
                 self._bytes -= 0 if replaced is None else replaced.nbytes
             self._columns[key] = column
             self._bytes += column.nbytes
@@ -121,9 +124,20 @@ class _Cache:
         return file
 
     def close(self, paths: Iterable[Path]) -> None:
+        gone = {(path.parent, path.name) for path in paths}
         with self._lock:
-            for path in paths:
-                self._files.pop(path, None)
+            for folder, name in gone:
+                self._files.pop(folder / name, None)
+            self._drop(lambda key: any((key[0], name) in gone for name in key[3]))
+
+    def drop_before(self, stamp: int) -> None:
+        with self._lock:
+            self._files.clear()
+            self._drop(lambda key: key[2] < stamp)
+
+    def _drop(self, chosen: Callable[[_Key], bool]) -> None:
+        for key in [key for key in self._columns if chosen(key)]:
+            self._bytes -= self._columns.pop(key).nbytes
 
 
 _CACHE = _Cache()
@@ -135,8 +149,16 @@ def forget() -> None:
 
 
 def close_files(paths: Iterable[Path]) -> None:
-    """Let go of files that are gone: while one is mapped, the disk keeps it."""
+    """Let go of files that are gone, and of columns known by them: while one is mapped, the disk keeps it."""
     _CACHE.close(paths)
+
+
+def drop_before(stamp: int) -> None:
+    """Let go of the columns of earlier stamps, which nobody asks for any more but the odd late read, and of files.
+
+    Without that a home whose days are small would keep months of them before the cache is full.
+    """
+    _CACHE.drop_before(stamp)
 
 
 class RegisterBook:

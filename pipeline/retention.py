@@ -13,13 +13,15 @@ from pathlib import Path
 
 from koma.settings import Settings
 from koma.slots import JST_OFFSET_MINUTES, MS_PER_DAY, MS_PER_MINUTE, format_jst, slot_at_ms
-from pipeline.home import BusyError, Home
+from pipeline.home import BusyError, Home, sync_filesystem
 from pipeline.instants import closing_ms
 from pipeline.journal import Journal, State
-from pipeline.registers import close_files
+from pipeline.registers import close_files, drop_before
 
 MANIFESTS = "manifest*.jsonl"
 """Of the slots, and of the longer products beside them."""
+COLUMNS_KEPT_MS = MS_PER_DAY
+"""In memory, when a day begins: the day's that has just ended, of which the daily file is about to be made."""
 LEFTOVER_S = 3600
 """A file that nobody names may be about to be named, for as long as an intake takes."""
 
@@ -35,9 +37,13 @@ class Forgotten:
 
 
 def forget(home: Home, journal: Journal, settings: Settings, now_ms: int) -> Forgotten:
-    """Remove what has been kept long enough at `now_ms`; the caller is the home's sole writer and between two steps."""
+    """Remove what has been kept long enough at `now_ms`; the caller is the home's sole writer and between two steps.
+
+    While an issue is announced deliveries stay: it may have put files into an old folder that no manifest tells of yet.
+    """
+    drop_before(slot_at_ms(now_ms - COLUMNS_KEPT_MS))
     return Forgotten(
-        forget_deliveries(home, now_ms, settings.deliveries_days),
+        [] if journal.state.announced else forget_deliveries(home, now_ms, settings.deliveries_days),
         forget_handovers(home, now_ms, settings.keep_handovers_days),
         forget_registers(home, journal, now_ms, settings.keep_registers_days),
         remove_leftovers(home, journal.state),
@@ -58,29 +64,41 @@ def forget_between_runs(home: Home, settings: Settings, now_ms: int) -> Forgotte
 
 
 def forget_deliveries(home: Home, issued_ms: int, days: int) -> list[Path]:
-    """Remove the day folders of which every file was issued more than `days` before `issued_ms`; returns them."""
+    """Remove the day folders of which every file was issued more than `days` before `issued_ms`; returns them.
+
+    Manifests go first, durably, so that nobody is told of a file that is going; an old folder without any is what a
+    crash left of that, and goes too.
+    """
     limit = format_jst(issued_ms - days * MS_PER_DAY)
     oldest_day = limit[:10].replace("-", "")
-    gone: list[Path] = []
-    for folder in sorted({manifest.parent for manifest in home.deliveries.glob(f"*/*/{MANIFESTS}")}):
-        manifests = sorted(folder.glob(MANIFESTS))
-        if folder.name >= oldest_day:
-            continue
-        lines = [line for manifest in manifests for line in manifest.read_bytes().splitlines()]
-        if all(json.loads(line)["issued_at"] < limit for line in lines):
-            for manifest in manifests:
-                manifest.unlink()  # first, so that nobody is told of a file that is going
-            shutil.rmtree(folder)
-            gone.append(folder)
+    gone = [
+        each for each in _day_folders(home.deliveries, "*/*") if each.name < oldest_day and _all_before(each, limit)
+    ]
+    manifests = [manifest for folder in gone for manifest in folder.glob(MANIFESTS)]
+    for manifest in manifests:
+        manifest.unlink()
+    if manifests:
+        sync_filesystem(home.deliveries)
+    for folder in gone:
+        shutil.rmtree(folder)
     return gone
+
+
+def _day_folders(parent: Path, pattern: str) -> list[Path]:
+    return sorted(each for each in parent.glob(pattern) if each.name.isdecimal() and len(each.name) == len("20261007"))
+
+
+def _all_before(folder: Path, limit: str) -> bool:
+    lines = [line for manifest in folder.glob(MANIFESTS) for line in manifest.read_bytes().splitlines()]
+    return all(json.loads(line)["issued_at"] < limit for line in lines)
 
 
 def forget_handovers(home: Home, now_ms: int, days: int) -> list[Path]:
     """Remove the day folders of hand-over files that were taken in more than `days` before `now_ms`; returns them."""
     oldest_day = format_jst(now_ms - days * MS_PER_DAY)[:10].replace("-", "")
     gone = []
-    for folder in sorted(home.path("taken").iterdir()):
-        if folder.name.isdecimal() and len(folder.name) == len(oldest_day) and folder.name < oldest_day:
+    for folder in _day_folders(home.path("taken"), "*"):
+        if folder.name < oldest_day:
             shutil.rmtree(folder)
             gone.append(folder)
     return gone

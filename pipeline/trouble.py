@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.home import UnsyncedError
+from koma.errors import HomeError
 
 WAIT_S_MAX: Final = 60.0
 _NUMBER: Final = re.compile(r"\[Errno (\d+)\]|errno:? (\d+)", re.IGNORECASE)
@@ -49,8 +49,6 @@ class Trouble:
 
 def trouble_of(error: BaseException) -> Trouble | None:
     """Return the fault of the environment behind an error; None if it is something else."""
-    if isinstance(error, UnsyncedError):
-        return Trouble(error.message, _WHAT_TO_DO[errno.EIO])
     if isinstance(error, MemoryError):
         return Trouble("no memory is left", _WHAT_TO_DO[errno.ENOMEM])
     if isinstance(error, OSError):
@@ -59,6 +57,15 @@ def trouble_of(error: BaseException) -> Trouble | None:
     if isinstance(error, RuntimeError):  # Beam hands on what a worker met as text
         return _of_text(str(error))
     return None
+
+
+def cut_off(what: str, error: BaseException) -> HomeError | None:
+    """Return how a command says that a fault of the environment cut it off; None if it is something else."""
+    trouble = trouble_of(error)
+    if trouble is None:
+        return None
+    hint = f"Nothing is lost: {trouble.what_to_do}; then run it again"
+    return HomeError(f"{what} was cut off: {trouble.message}", hint=hint)
 
 
 def _of_text(text: str) -> Trouble | None:

@@ -117,6 +117,7 @@ class _Watch:
     alone: set[str] = field(default_factory=set)  # files whose turn failed: each by itself next time
     daily: Iterator[Issued] | None = None
     daily_done_ms: int = NEVER
+    forgot_on: int = NEVER  # the day on which all that was old went
     _objected: str = ""
 
     def go_on(self) -> Iterator[Run]:
@@ -294,11 +295,11 @@ class _Watch:
     def _issue(self, journal: Journal, step: Step) -> Run:
         self.status.tell(ISSUING, self.backlog, self.agenda, journal.state, self.clock.now_ms())
         run, started = Run(), perf_counter()
-        last_ms = journal.state.issued_ms
         run.issued.add(issue(self.home, journal, self.settings, step.to_ms, extra=False))
         run.seconds["issue"] = perf_counter() - started
-        if day_of(step.to_ms) != day_of(last_ms):
+        if day_of(step.to_ms) != self.forgot_on:  # after a start too: what a crash cut off is made good
             forget(self.home, journal, self.settings, step.to_ms)
+            self.forgot_on = day_of(step.to_ms)
         delay_ms = 0 if self.agenda.by_hand else self.settings.watch_delay_s * 1000
         self.status.issued(run, step.to_ms, delay_ms, self.clock.now_ms())
         return run

@@ -48,6 +48,13 @@ def set_time(
         emit({"clock": format_jst(to_ms)} if run is None else run.summary())
     except KomaError as error:
         fail(error, as_json=json)
+    except (OSError, RuntimeError) as error:  # Beam hands on what a worker met as a RuntimeError
+        from pipeline.trouble import cut_off  # noqa: PLC0415  see above
+
+        known = cut_off("what fell due", error)
+        if known is None:
+            raise
+        fail(known, as_json=json)
 
 
 @app.command(epilog="Example: koma clock show")

@@ -17,7 +17,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: k
 
 CLOCKS = ("wall", "received", "manual")
 IMPORT = "koma master import DIR"
-CUT_OFF = "Nothing is lost: put right what it says (room on the disk, rights), then run again"
 
 
 @app.callback()
@@ -77,10 +76,12 @@ def run(
     except KomaError as error:
         fail(error, as_json=json)
     except (OSError, RuntimeError) as error:  # Beam hands on what a worker met as a RuntimeError
-        text = next((line for line in reversed(str(error).splitlines()) if "Errno" in line), "")
-        if not text:
+        from pipeline.trouble import cut_off  # noqa: PLC0415  see above
+
+        known = cut_off("the run", error)
+        if known is None:
             raise
-        fail(HomeError(f"the run was cut off: {text.strip()}", hint=CUT_OFF), as_json=json)
+        fail(known, as_json=json)
 
 
 def _watch(settings: Settings, *, by_hand: bool, accept_clock: bool) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from koma.errors import HomeError
 from pipeline.clock_guard import DOUBT_MS, ClockGuard
-from pipeline.home import UnsyncedError
 from pipeline.journal import State
 from pipeline.trouble import trouble_of, wait_s
 from tests.homes import HOUR_MS, at
@@ -93,7 +92,7 @@ def test_a_clock_far_from_all_that_is_known_waits_for_a_person(ahead_days: int) 
         (OSError(errno.EROFS, "Read-only file system", "/x"), "Read-only", "mount it for writing"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "Permission denied", "right to read"),
         (RuntimeError("Trace\nOSError: [Errno 28] No space left [while running 'X']"), "[Errno 28]", "make room"),
-        (UnsyncedError("/x could not be synced: Input/output error"), "could not be synced", "look at the disk"),
+        (OSError(5, "Input/output error", "/x"), "Input/output error: '/x'", "look at the disk"),
         (MemoryError(), "no memory", "more memory"),
     ],
 )

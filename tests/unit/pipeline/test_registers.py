@@ -17,7 +17,7 @@ from pipeline.prefilter import Found
 from pipeline.prefilter.cut import cut
 from pipeline.register_files import RegisterFile
 from pipeline.register_kernels import ABSENT_MS
-from pipeline.registers import Lost, RegisterBook, let_in
+from pipeline.registers import Lost, RegisterBook, close_files, drop_before, let_in
 
 INSTALLS = 4
 SHARDS = 3
@@ -238,3 +238,20 @@ def test_a_run_that_was_given_up_leaves_no_trace_in_memory(tmp_path: Path) -> No
     shelf.take([(1, 50, 2, 100)])
 
     assert shelf.cells() == {(1, 50): (2, 100)}
+
+
+def test_columns_of_earlier_stamps_and_of_files_that_are_gone_leave_the_memory_and_come_back_the_same(
+    tmp_path: Path,
+) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.take([(0, 50, 1, 1), (1, 51, 2, 2), (2, 52, 3, 3)])
+    book = shelf.book()
+    known = {stamp: book.column(SHARD, stamp, INSTALLS) for stamp in (50, 51, 52)}
+
+    drop_before(51)
+
+    kept = [stamp for stamp, column in known.items() if book.column(SHARD, stamp, INSTALLS) is column]
+    assert kept == [51, 52]
+    assert np.array_equal(book.column(SHARD, 50, INSTALLS).value, known[50].value)
+    close_files([tmp_path / "00000001-000000.col"])
+    assert not any(book.column(SHARD, stamp, INSTALLS) is column for stamp, column in known.items())

@@ -70,6 +70,28 @@ def test_a_folder_goes_when_all_its_files_are_old_enough(tmp_path: Path) -> None
     assert (old.exists(), revised.exists(), recent.exists()) == (False, True, True)
 
 
+def test_an_old_folder_that_lost_its_manifests_in_a_crash_goes_too(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    old, recent = delivered(home, "20260801", 60), delivered(home, "20261006", 1)
+    for folder in (old, recent):
+        (folder / "W41110.zip").touch()
+        (folder / "manifest.jsonl").unlink()
+
+    assert [old] == forget_deliveries(home, NOW_MS, 45)
+    assert (old.exists(), recent.exists()) == (False, True)
+
+
+def test_deliveries_stay_while_an_issue_is_announced(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    old = delivered(home, "20260801", 60)
+    journal = taken_in(home, LIMIT, young=[LIMIT])
+    journal.append({"kind": "intent", "to": NOW_MS, "batches": 1, "master": 1, "extra": False})
+    assert forget(home, journal, Settings(home=tmp_path), NOW_MS).deliveries == []
+
+    journal.append({"kind": "issued", "to": NOW_MS, "extra": False})
+    assert forget(home, journal, Settings(home=tmp_path), NOW_MS).deliveries == [old]
+
+
 def test_hand_over_files_go_by_the_day_they_were_taken_in(tmp_path: Path) -> None:
     home = open_home(tmp_path)
     for name in ("20260922", "20260923", "20261007", "mine"):
