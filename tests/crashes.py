@@ -19,9 +19,12 @@ PATIENCE_S = 120.0
 
 
 def landing_and_taken(home: Home) -> list[str]:
-    """Names of all hand-over files, those in landing and those taken, sorted; a name twice stands twice."""
+    """Names of all hand-over files, those in landing and those taken, sorted; a name twice stands twice.
+
+    A file that is still being written has the name it will have.
+    """
     taken = [path.name for path in home.path("taken").rglob("*") if path.is_file()]
-    return sorted([*(path.name for path in home.landing.iterdir()), *taken])
+    return sorted([*(path.name.removeprefix(".") for path in home.landing.iterdir()), *taken])
 
 
 def command(home: Home) -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A home's life of four commands, one of them struck by a fault: what is issued in the end must not show it.
+"""A home's life of some commands, one of them struck by a fault: what is issued in the end must not show it.
 
 Each command runs as `koma` would, in a process of its own whose file layer can fail. After the fault the command is run
 again, then life goes on, and every byte delivered is held against a life without fault.
@@ -16,20 +16,22 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from pipeline import journal
 from pipeline.home import Home
+from pipeline.simulate import Faults
 from tests.crashes import landing_and_taken
 from tests.filelayer import KINDS, Fault, FileLayer
 from tests.homes import digests, hand_over
 from tests.power import Recorder, cut_power
 from tests.real_homes import part_of
-from tests.towns import FORMATS, Town, build_town, differing
+from tests.towns import FAULTS, FORMATS, Town, build_town, differing
 
 PATIENCE_S = 240.0
 """A first command may have kernels to compile."""
@@ -39,13 +41,16 @@ NO_FAULT = Fault()
 
 
 def _child(root: str, arguments: list[str], fault: Fault, said: str) -> None:
-    """Be `koma ARGUMENTS`, with a file layer that fails; arguments `KOMA_NAME=value` before it are settings."""
+    """Be `koma ARGUMENTS`, with a file layer that fails; arguments `NAME=value` before it are settings."""
     text = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(text, 1)
     os.dup2(text, 2)
-    while arguments[0].startswith("KOMA_"):
+    while "=" in arguments[0]:
         name, _, value = arguments.pop(0).partition("=")
-        os.environ[name] = value
+        if name == "CHECKPOINT_BYTES":
+            journal.CHECKPOINT_BYTES = int(value)
+        else:
+            os.environ[name] = value
     sys.argv = ["koma", *arguments, "--home", root]
     layer = FileLayer(root, fault)
     if fault.what == "power":
@@ -95,10 +100,22 @@ class Command:
         """How many changes of each kind it made."""
         return Counter(json.loads(self._said.with_name(f"{self._said.name}.count").read_text()))
 
+    def advance(self) -> None:
+        """Let some time pass."""
+        self.process.join(0.05)
+
+    def troubled(self) -> bool:
+        """Say whether it met a fault that it waits out."""
+        return False
+
     def wait(self) -> int:
         """Wait for its end; returns its status, negative for a signal."""
-        self.process.join(PATIENCE_S)
-        assert self.process.exitcode is not None, f"{self.arguments} hangs with {self.fault}: {self.said}"
+        deadline = time.monotonic() + PATIENCE_S
+        while self.process.exitcode is None:
+            if time.monotonic() > deadline:
+                self.process.kill()
+                raise AssertionError(f"{self.arguments} hangs with {self.fault}: {self.said}")
+            self.advance()
         status: int = self.process.exitcode
         self.process.close()
         return status
@@ -112,21 +129,48 @@ class Command:
                 return False
             if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "T":
                 return True
-            self.process.join(0.01)
+            self.advance()
         raise AssertionError("neither halted nor ended")
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One command of a life.
+
+    Attributes:
+        arguments: of `koma`, settings before them.
+        forgets: it takes old deliveries away; what a fault leaves of them goes later.
+    """
+
+    arguments: tuple[str, ...]
+    forgets: bool = False
+
+    def command(self, root: Path, fault: Fault, name: str = "said") -> Command:
+        """Make the command."""
+        return Command(root, self.arguments, fault, name)
+
+
+@dataclass(frozen=True, slots=True)
 class Life:
-    """What happens to a home: a first master, hand-overs, a run; what the master learns, more hand-overs, a run."""
+    """What happens to a home: a first master, hand-overs, a run; what the master learns, more hand-overs, a run.
+
+    Attributes:
+        STRIKES: steps at which faults strike, as often as they stand here.
+        HALTS: steps that hold the home's lock.
+        FAULTS: of the town's reads.
+    """
+
+    STRIKES: ClassVar[tuple[int, ...]] = (0, 1, 1, 1, 2, 3, 3, 3)
+    HALTS: ClassVar[tuple[int, ...]] = (1, 3)
+    FAULTS: ClassVar[Faults] = FAULTS
 
     folder: Path
     town: Town
 
     @classmethod
-    def made(cls, folder: Path, *, points: int = 12, slots: int = 3) -> "Life":
+    def made(cls, folder: Path, *, points: int = 12, slots: int = 3) -> Self:
         """Simulate a town, and let its master learn of switches that happened."""
-        town = build_town(folder / "town", points=points, slots=slots)
+        town = build_town(folder / "town", points=points, slots=slots, faults=cls.FAULTS)
         learned = folder / "learned"
         learned.mkdir()
         with (folder / "town" / "master" / "supply.csv").open(newline="") as file:
@@ -143,51 +187,50 @@ class Life:
     def _before(self, step: int) -> Path:
         return self.folder / f"before{step}"
 
-    def resumed(self, home: Home, step: int) -> Iterator[tuple[str, ...]]:
+    def resumed(self, home: Home, step: int) -> Iterator[Step]:
         """Make the home as it was before a command of the undisturbed life; yield that command and all after it."""
         if step:
             shutil.copytree(self._before(step), home.root)
-        for number, arguments in enumerate(self.steps(home, step)):
+        for number, each in enumerate(self.steps(home, step)):
             if number >= step:
-                yield arguments
+                yield each
 
-    def steps(self, home: Home, begun: int = -1) -> Iterator[tuple[str, ...]]:
+    def steps(self, home: Home, begun: int = -1) -> Iterator[Step]:
         """Yield the commands in order; before a run its hand-over files land, unless it has `begun`."""
         reads = self.town.reads
         order = np.argsort(reads.received_ms, kind="stable")
         for number, (master, part) in enumerate(
             zip((self.town.master, self.folder / "learned"), np.array_split(order, [len(order) * 2 // 3]), strict=True)
         ):
-            yield ("master", "import", str(master))
+            yield Step(("master", "import", str(master)))
             if 2 * number + 1 <= begun:
-                yield RUN
+                yield Step(RUN)
                 continue
             mixed = np.random.default_rng(number).permutation(part)
             for index, some in enumerate(np.array_split(mixed, 4)):
                 hand_over(home, f"{number}{index}{FORMATS[(4 * number + index) % len(FORMATS)]}", part_of(reads, some))
-            yield RUN
+            yield Step(RUN)
 
     def undisturbed(self, root: Path) -> "Undisturbed":
         """Live without fault; the home as it was before each command is kept, for other lives to begin with."""
         home = Home(root)
         counts: list[Counter[str]] = []
-        for arguments in self.steps(home):
+        after: list[dict[str, str]] = []
+        for step in self.steps(home):
             if counts:
                 shutil.copytree(root, self._before(len(counts)), dirs_exist_ok=True)
-            command = Command(root, arguments).start()
+            command = step.command(root, NO_FAULT).start()
             assert command.wait() == 0, command.said
             counts.append(command.count())
-        return Undisturbed(
-            digests(home.deliveries), digests(home.path("ledger")), landing_and_taken(home), tuple(counts)
-        )
+            after.append(delivered(home))
+        return Undisturbed(tuple(after), landing_and_taken(home), tuple(counts))
 
 
 @dataclass(frozen=True, slots=True)
 class Undisturbed:
-    """What a life without fault ends with, and how many changes of each kind each command made."""
+    """What a life without fault has delivered after each command, and how many changes of each kind each made."""
 
-    deliveries: dict[str, str]
-    ledger: dict[str, str]
+    after: tuple[dict[str, str], ...]
     hand_overs: list[str]
     counts: tuple[Counter[str], ...]
 
@@ -204,9 +247,9 @@ class Outcome:
     wrong: list[str] = field(default_factory=list)
 
 
-def drawn(chance: random.Random, undisturbed: Undisturbed, what: str) -> tuple[int, Fault]:
+def drawn(chance: random.Random, life: Life, undisturbed: Undisturbed, what: str) -> tuple[int, Fault]:
     """Draw a step and a fault: kinds of change alike, so that the few renames count as much as the many writes."""
-    step = chance.choice((1, 3) if what == "halt" else (0, 1, 1, 1, 2, 3, 3, 3))
+    step = chance.choice(life.HALTS if what == "halt" else life.STRIKES)
     counts = undisturbed.counts[step]
     step_ms = chance.choice((-1, 1)) * chance.choice((5, 180, 3 * 1440, 20 * 365 * 1440)) * 60_000
     kind = chance.choice([each for each in KINDS if counts[each]] + (["end"] if what == "power" else []))
@@ -223,71 +266,93 @@ def disturbed(
     chosen: tuple[int, Fault, str] | None = None,
 ) -> Outcome:
     """Live with one fault, drawn or `chosen` (step, fault, names that a power cut leaves), and look at everything."""
-    step, fault = drawn(chance, undisturbed, what)
+    step, fault = drawn(chance, life, undisturbed, what)
     names = chance.choice(("all", "none", "some", "some")) if what == "power" else ""
     outcome = Outcome(*(chosen or (step, fault, names)))
-    step = outcome.step
     home = Home(root)
-    seen: dict[str, list[str]] = {}
-    for number, arguments in enumerate(life.resumed(home, step), step):
-        if number == step:
-            lay, lines = landing_and_taken(home) if home.landing.exists() else [], visible(home)
-            _strike(home, arguments, outcome, chance)
-            if lay and landing_and_taken(home) != lay:
-                outcome.wrong.append(f"hand-over files {lay} became {landing_and_taken(home)}")
-            outcome.wrong += unkept(lines, visible(home)) + unfounded(home)
-            seen = visible(home)
-        command = Command(root, arguments).start()
+    for number, each in enumerate(life.resumed(home, outcome.step), outcome.step):
+        seen: dict[str, list[str]] = {}
+        if number == outcome.step:
+            seen = _struck(home, each, outcome, chance, undisturbed)
+        command = each.command(root, NO_FAULT).start()
         if command.wait() != 0:
-            outcome.wrong.append(f"{arguments} failed after the fault: {command.said}")
+            outcome.wrong.append(f"{each.arguments} failed after the fault: {command.said}")
             return outcome
-        if number == step:
-            outcome.wrong += unkept(seen, visible(home))
-    for name, wanted, folder in (
-        ("deliveries", undisturbed.deliveries, home.deliveries),
-        ("ledger", undisturbed.ledger, home.path("ledger")),
-    ):
-        if differ := differing(wanted, digests(folder)):
-            outcome.wrong.append(f"{len(differ)} {name} differ: {differ[:4]}")
+        outcome.wrong += unkept(seen, visible(home), _gone(each, undisturbed.after[number]))
+        if not each.forgets and (differ := differing(undisturbed.after[number], delivered(home))):
+            outcome.wrong.append(f"after step {number} {len(differ)} files differ: {differ[:4]}")
+            return outcome
     if landing_and_taken(home) != undisturbed.hand_overs or any(home.landing.iterdir()):
         outcome.wrong.append(f"hand-over files at the end: {landing_and_taken(home)}")
     return outcome
 
 
-def _strike(home: Home, arguments: tuple[str, ...], outcome: Outcome, chance: random.Random) -> None:
+def _struck(
+    home: Home, step: Step, outcome: Outcome, chance: random.Random, undisturbed: Undisturbed
+) -> dict[str, list[str]]:
+    """Let the fault strike, and look at what it leaves; returns what is visible then."""
+    lay, lines = landing_and_taken(home) if home.landing.exists() else [], visible(home)
+    _strike(home, step, outcome, chance)
+    if lay and landing_and_taken(home) != lay:
+        outcome.wrong.append(f"hand-over files {lay} became {landing_and_taken(home)}")
+    seen = visible(home)
+    outcome.wrong += unkept(lines, seen, _gone(step, undisturbed.after[outcome.step])) + unfounded(home)
+    return seen
+
+
+def _gone(step: Step, after: dict[str, str]) -> Callable[[str], bool]:
+    """Tell which manifests a step may take away."""
+    return lambda manifest: step.forgets and f"deliveries/{manifest}" not in after
+
+
+def delivered(home: Home) -> dict[str, str]:
+    """Digests of deliveries and ledger."""
+    return {
+        f"{folder.name}/{name}": digest
+        for folder in (home.deliveries, home.path("ledger"))
+        for name, digest in digests(folder).items()
+    }
+
+
+def _strike(home: Home, step: Step, outcome: Outcome, chance: random.Random) -> None:
     """Run a command into its fault, and make of the home what the fault leaves."""
-    command = Command(home.root, arguments, outcome.fault).start()
-    if outcome.fault.what == "halt" and command.halted():
-        outcome.struck = _second(home, arguments, outcome, command.process.pid)
+    what = outcome.fault.what
+    command = step.command(home.root, outcome.fault).start()
+    if what == "halt" and command.halted():
+        outcome.struck = _second(home, step, outcome, command.process.pid)
         os.kill(command.process.pid, signal.SIGCONT)
     status = command.wait()
     outcome.said = command.said
-    if outcome.fault.what in ("kill", "power"):
+    if what in ("kill", "power"):
         outcome.struck = status == -signal.SIGKILL
-        if outcome.fault.what == "power" and outcome.struck:
+        if what == "power" and outcome.struck:
             cut_power(home.root, home.root.with_name(f"{home.root.name}.durable"), chance, names=outcome.names)
-    elif outcome.fault.what == "clock":
-        outcome.struck = True
+        elif status not in (0, -signal.SIGKILL):
+            outcome.wrong.append(f"status {status} without a fault: {outcome.said}")
+    elif what in ("clock", "halt"):
+        outcome.struck |= what == "clock"
         if status != 0:
-            outcome.wrong.append(f"status {status} after the clock stepped: {outcome.said}")
-    elif outcome.fault.what != "halt":
-        outcome.struck = status != 0
-        clear = "Traceback" not in outcome.said and "koma: " in outcome.said and outcome.said.count("\n") >= 2
-        named = "No space left" in outcome.said or "Read-only" in outcome.said
-        if status != 0 and not (status == 1 and clear and named):
+            outcome.wrong.append(f"status {status} after a {what}: {outcome.said}")
+    else:
+        outcome.struck = status != 0 or command.troubled()
+        if outcome.struck and not (status == (0 if command.troubled() else 1) and _clear(outcome.said)):
             outcome.wrong.append(f"status {status} and unclear: {outcome.said}")
-    elif status != 0:
-        outcome.wrong.append(f"status {status} after a halt: {outcome.said}")
 
 
-def _second(home: Home, arguments: tuple[str, ...], outcome: Outcome, holder: int) -> bool:
+def _clear(said: str) -> bool:
+    """Say whether a message names the fault and says what to do about it."""
+    full, readonly = "No space left" in said and "room" in said, "Read-only" in said and "writ" in said
+    return "Traceback" not in said and "koma: " in said and (full or readonly)
+
+
+def _second(home: Home, step: Step, outcome: Outcome, holder: int) -> bool:
     """Start the same command beside one that stands still: it is refused by name, changes nothing."""
     lock = home.path("run") / "writer.lock"
     holds = lock.exists() and f"(process {holder})" in lock.read_text()
     if not holds:
         return False
     before = digests(home.root)
-    second = Command(home.root, arguments, name="second").start()
+    second = step.command(home.root, NO_FAULT, "second").start()
     status = second.wait()
     if status != 1 or f"(process {holder})" not in second.said or "try again" not in second.said:
         outcome.wrong.append(f"a second instance ended with {status}: {second.said}")
@@ -299,15 +364,21 @@ def _second(home: Home, arguments: tuple[str, ...], outcome: Outcome, holder: in
 def visible(home: Home) -> dict[str, list[str]]:
     """What retailers can see: the lines of all manifests."""
     return {
-        path.parent.relative_to(home.deliveries).as_posix(): path.read_text().splitlines()
-        for path in sorted(home.deliveries.glob("*/*/manifest.jsonl"))
+        path.relative_to(home.deliveries).as_posix(): path.read_text().splitlines()
+        for path in sorted(home.deliveries.glob("*/*/manifest*.jsonl"))
     }
 
 
-def unkept(before: dict[str, list[str]], after: dict[str, list[str]]) -> list[str]:
-    """Name the manifest lines that changed or went away."""
+def unkept(
+    before: dict[str, list[str]], after: dict[str, list[str]], gone: Callable[[str], bool] = lambda _: False
+) -> list[str]:
+    """Name the manifest lines that changed or went away, but for manifests that may be `gone`."""
     return [
-        f"{name}: {line}" for name, lines in before.items() for line in lines if line not in set(after.get(name, ()))
+        f"{name}: {line}"
+        for name, lines in before.items()
+        if not (name not in after and gone(name))
+        for line in lines
+        if line not in set(after.get(name, ()))
     ]
 
 
@@ -316,10 +387,10 @@ def unfounded(home: Home) -> list[str]:
     wrong = []
     for name, lines in visible(home).items():
         for line in map(json.loads, lines):
-            path = home.deliveries / name / line.get("file", "")
-            if "file" in line and (
-                not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != line["sha256"]
-            ):
+            if "file" not in line:
+                continue
+            path = (home.deliveries / name).with_name(line["file"])
+            if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != line["sha256"]:
                 wrong.append(f"{path.name} is not what its manifest says")
     return wrong
 

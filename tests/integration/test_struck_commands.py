@@ -16,6 +16,7 @@ from tests.faults import WHATS, Command, Life, Undisturbed, disturbed, forget
 from tests.filelayer import Fault
 from tests.homes import at, hand_over, new_home, point, reads_of, run
 from tests.power import cut_power
+from tests.watched import WatchedLife
 
 DEEP = settings().max_examples >= 1000
 EACH = 30 if DEEP else 2
@@ -43,6 +44,32 @@ def test_a_fault_at_any_change_leaves_nothing_behind(
     life: Life, undisturbed: Undisturbed, root: Path, what: str, seed: int
 ) -> None:
     outcome = disturbed(life, root, undisturbed, random.Random(f"{what}{seed}"), what)  # noqa: S311
+
+    assert outcome.wrong == [], outcome
+
+
+@pytest.fixture(scope="module")
+def watched_life(tmp_path_factory: pytest.TempPathFactory) -> WatchedLife:
+    return WatchedLife.made(tmp_path_factory.mktemp("watched"), points=6)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_watch(watched_life: WatchedLife, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    found = watched_life.undisturbed(tmp_path_factory.mktemp("undisturbed-watch") / "home")
+    names = [{name.rpartition("/")[0] for name in after} for after in found.after]
+    assert any(name.endswith("20261006") for name in names[-3] - names[-1]), "something was forgotten"
+    assert any("W41120" in name for name in found.after[3])
+    assert found.counts[5]["remove"] > 0, "something was compacted"
+    return found
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("seed", range(EACH // 2))
+@pytest.mark.parametrize("what", WHATS if DEEP else ("kill", "power", "once", "halt"))
+def test_a_fault_at_any_change_of_a_home_that_is_watched_leaves_nothing_behind(
+    watched_life: WatchedLife, undisturbed_watch: Undisturbed, root: Path, what: str, seed: int
+) -> None:
+    outcome = disturbed(watched_life, root, undisturbed_watch, random.Random(f"{what}{seed}"), what)  # noqa: S311
 
     assert outcome.wrong == [], outcome
 
