@@ -49,7 +49,7 @@ from koma.clock import Clock, WallClock
 from koma.settings import Settings, load_settings
 from koma.slots import MS_PER_DAY
 
-SWEEP_S = 0.3
+SWEEP_S, SWEEP_WAIT_MAX_S = 0.3, 5.0
 """Rest between two looks at the manifests; ten times as long as a look takes, if that is more."""
 SYNC_WAIT_S = 0.5
 """How long the DMZ's question for registrations may be held open."""
@@ -104,7 +104,7 @@ class Guard:
                     _log.info("index.published", releases=sweep.published)
                     self._published.set()
                     self._published = asyncio.Event()
-            await asyncio.sleep(max(SWEEP_S, 10 * (loop.time() - begun)))
+            await asyncio.sleep(min(max(SWEEP_S, 10 * (loop.time() - begun)), SWEEP_WAIT_MAX_S))
 
     async def published(self, wait_s: float) -> None:
         """Return when something was published, or after a while."""

@@ -2,7 +2,8 @@
 """Read delivery manifests: which files were issued together, and which slots were closed.
 
 A file is visible when its manifest line is; what only lies in the folder is not. Lines of one instant, slot and
-revision are one release.
+revision are one release. A product has a manifest of its own in each folder; in those of days and months no line
+closes anything.
 """
 
 import hashlib
@@ -12,13 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gateway.errors import ManifestError
-from gateway.names import RETAILER, ObjectName, parse_day, parse_object
+from gateway.names import DAYS, PRODUCTS, RETAILER, SLOTS, ObjectName, Product, parse_day, parse_object
 from koma.errors import KomaError
-from koma.slots import parse_jst, slot_at_ms, slot_date
+from koma.slots import first_slot_of_day, parse_jst, slot_at_ms, slot_date
 
-FILE_NAME = "manifest.jsonl"
-
-SPLIT, CLOSING, REVISION = "split", "closing", "revision"
+SPLIT, CLOSING, REVISION, DAILY, MONTHLY = "split", "closing", "revision", "daily", "monthly"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +42,23 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """What one retailer got for one slot and revision at one instant."""
+    """What one retailer got for one slot, day or month, and revision, at one instant."""
 
     retailer_code: str
     slot_id: int
+    """The slot; the first of the day, or of the meter-reading day."""
     revision: int
     issued_ms: int
     files: tuple[Delivered, ...]
     """Zips by split, without the Parquet files beside them."""
     closed: Closed | None
+    product: Product = SLOTS
 
     @property
     def kind(self) -> str:
-        """`split` before the slot is closed, `closing` at that instant, `revision` afterwards."""
+        """`split` before the slot is closed, `closing` at that instant, `revision` afterwards; `daily`, `monthly`."""
+        if self.product is not SLOTS:
+            return DAILY if self.product is DAYS else MONTHLY
         if self.revision:
             return REVISION
         return SPLIT if self.closed is None else CLOSING
@@ -74,9 +77,17 @@ def find_manifests(deliveries: Path) -> Iterable[tuple[str, str, Path]]:
     for retailer in sorted(_folders(deliveries)):
         if RETAILER.fullmatch(retailer.name):
             for day in sorted(_folders(retailer)):
-                file = day / FILE_NAME
-                if parse_day(day.name) is not None and file.is_file():
-                    yield retailer.name, day.name, file
+                if parse_day(day.name) is None:
+                    continue
+                for product in PRODUCTS.values():
+                    file = day / product.manifest
+                    if file.is_file():
+                        yield retailer.name, day.name, file
+
+
+def product_of(manifest: str) -> Product:
+    """Product of a manifest's file name."""
+    return next(each for each in PRODUCTS.values() if each.manifest == manifest)
 
 
 def read_issues(retailer_code: str, file: Path, tail: Tail) -> tuple[list[Issue], Tail]:
@@ -94,10 +105,11 @@ def read_issues(retailer_code: str, file: Path, tail: Tail) -> tuple[list[Issue]
     known = hashlib.sha256(data[: tail.length]).hexdigest() == tail.sha256 and len(data) >= tail.length
     start = tail.length if known else 0
     first = data.count(b"\n", 0, start) + 1
+    product = product_of(file.name)
     groups: dict[tuple[int, int, int], Issue] = {}
     for number, line in enumerate(data[start:].splitlines(), first):
         try:
-            _add(groups, retailer_code, file.parent.name, json.loads(line))
+            _add(groups, retailer_code, product, file.parent.name, json.loads(line))
         except (KomaError, ValueError, KeyError, TypeError) as error:
             raise ManifestError(f"{file} line {number}: {error}") from error
     issues = sorted(groups.values(), key=lambda each: (each.issued_ms, each.slot_id, each.revision))
@@ -108,23 +120,27 @@ def _folders(folder: Path) -> list[Path]:
     return [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()] if folder.is_dir() else []
 
 
-def _add(groups: dict[tuple[int, int, int], Issue], retailer_code: str, day: str, line: dict[str, object]) -> None:
+def _add(
+    groups: dict[tuple[int, int, int], Issue], retailer_code: str, product: Product, day: str, line: dict[str, object]
+) -> None:
     slot_id, issued_ms = slot_at_ms(parse_jst(str(line["slot_start"]))), parse_jst(str(line["issued_at"]))
     if slot_date(slot_id).strftime("%Y%m%d") != day:
         raise ValueError("slot_start is of another day")
+    if product is not SLOTS and (line.get("closed") or slot_id != first_slot_of_day(slot_date(slot_id))):
+        raise ValueError("not a line of a whole day")
     revision = 0 if line.get("closed") else _count(line, "revision")
     place = (issued_ms, slot_id, revision)
-    issue = groups.get(place) or Issue(retailer_code, slot_id, revision, issued_ms, (), None)
+    issue = groups.get(place) or Issue(retailer_code, slot_id, revision, issued_ms, (), None, product)
     if line.get("closed"):
         closed = Closed(_count(line, "expected"), _count(line, "available"), _count(line, "missing"))
         groups[place] = replace(issue, closed=closed)
     else:
-        groups[place] = replace(issue, files=(*issue.files, _delivered(retailer_code, day, slot_id, line)))
+        groups[place] = replace(issue, files=(*issue.files, _delivered(retailer_code, product, slot_id, line)))
 
 
-def _delivered(retailer_code: str, day: str, slot_id: int, line: dict[str, object]) -> Delivered:
+def _delivered(retailer_code: str, product: Product, slot_id: int, line: dict[str, object]) -> Delivered:
     named = parse_object(retailer_code, str(line["file"]))
-    if named is None or named.suffix != "zip" or named.day != day or named.slot_id != slot_id:
+    if named is None or named.suffix != "zip" or named.product is not product or named.slot_id != slot_id:
         raise ValueError("file is not named as the line says")
     if (named.revision, named.split) != (line["revision"], line["split"]):
         raise ValueError("file is not named as the line says")

@@ -17,11 +17,41 @@ CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 PLAIN_PATH = re.compile(rb"(?:/[A-Za-z0-9._-]+)+/?|/", re.ASCII)
 """What a request path may look like at all: no escape, no empty segment."""
 
-_OBJECT = re.compile(r"W41110([0-9]{8})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{4})\.(zip|parquet)", re.ASCII)
 _DAY = re.compile(r"[0-9]{8}", re.ASCII)
 _CODE = re.compile(r"[0-9]{2}", re.ASCII)
 
 MEDIA_TYPES = {"zip": "application/zip", "parquet": "application/vnd.apache.parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a retailer gets, as its files' names begin."""
+
+    name: str
+    manifest: str
+    """File that names its deliveries, in the folder of their day."""
+    form: re.Pattern[str]
+    """Of a file name: day, hour, minute, revision, split, ending. A day's and a month's hour and minute are zeros."""
+    split_digits: int
+
+    def stem(self, day: str, slot_id: int, revision: int, split: int) -> str:
+        """Name of a file without its ending."""
+        minutes = (slot_code(slot_id) - 1) * 30
+        time = "" if self is MONTHS else f"{minutes // 60:02d}{minutes % 60:02d}"
+        return f"{self.name}{day}{time}{revision:02d}{split:0{self.split_digits}d}"
+
+
+def _form(text: str) -> re.Pattern[str]:
+    return re.compile(rf"{text}([0-9]{{2}})([0-9]{{4,5}})\.(zip|parquet)", re.ASCII)
+
+
+SLOTS = Product("W41110", "manifest.jsonl", _form("W41110([0-9]{8})([0-9]{2})([0-9]{2})"), 4)
+"""30-minute energy, slot by slot."""
+DAYS = Product("W41120", "manifest-W41120.jsonl", _form("W41120([0-9]{8})(00)(00)"), 4)
+"""The same, all slots of a day."""
+MONTHS = Product("W51220", "manifest-W51220.jsonl", _form("W51220([0-9]{8})()()"), 5)
+"""Energy from one meter-reading day to the next; the day is the one it ends on."""
+PRODUCTS = {each.name: each for each in (SLOTS, DAYS, MONTHS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +60,18 @@ class ObjectName:
 
     retailer_code: str
     day: str
-    """Folder: JST date of the slot's start, YYYYMMDD."""
+    """Folder: JST date of the slot's start, YYYYMMDD; the day itself; the meter-reading day."""
     slot_id: int
+    """The slot; the first of the day."""
     revision: int
     split: int
     suffix: str
+    product: Product = SLOTS
 
     @property
     def stem(self) -> str:
         """Name without its ending."""
-        minutes = (slot_code(self.slot_id) - 1) * 30
-        return f"W41110{self.day}{minutes // 60:02d}{minutes % 60:02d}{self.revision:02d}{self.split:04d}"
+        return self.product.stem(self.day, self.slot_id, self.revision, self.split)
 
     @property
     def name(self) -> str:
@@ -91,12 +122,15 @@ def parse_object(retailer_code: str, name: str) -> ObjectName | None:
     >>> parse_object("10013", "../10021/W41110202608221630000001.zip") is None
     True
     """
-    match = _OBJECT.fullmatch(name)
-    if match is None or not RETAILER.fullmatch(retailer_code):
+    product = PRODUCTS.get(name[:6])
+    match = product.form.fullmatch(name) if product is not None else None
+    if product is None or match is None or not RETAILER.fullmatch(retailer_code):
         return None
     day_text, hour, minute, revision, split, suffix = match.groups()
     day = parse_day(day_text)
-    if day is None or int(hour) > 23 or minute not in {"00", "30"} or split == "0000":
+    if day is None or int(hour or 0) > 23 or (minute or "00") not in {"00", "30"}:
         return None
-    slot_id = first_slot_of_day(day) + int(hour) * 2 + int(minute) // 30
-    return ObjectName(retailer_code, day_text, slot_id, int(revision), int(split), suffix)
+    if len(split) != product.split_digits or not int(split):
+        return None
+    slot_id = first_slot_of_day(day) + int(hour or 0) * 2 + int(minute or 0) // 30
+    return ObjectName(retailer_code, day_text, slot_id, int(revision), int(split), suffix, product)

@@ -8,19 +8,22 @@ A second delivery of anything changes nothing.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from heapq import merge
+from itertools import groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from gateway import jose
 from gateway.errors import PullMismatchError
-from gateway.names import RETAILER, ObjectName, parse_object
+from gateway.names import DAYS, RETAILER, SLOTS, ObjectName, parse_object
 from gateway.pull_http import Ask, CertificateDoor, OAuthDoor, Wanted, download, path_of
-from gateway.pull_ledger import Ledger, Sums
+from gateway.pull_ledger import Agreement, Ledger, Sums, compared
 from gateway.pull_read import Rows, read_delivery
 from gateway.pull_state import State, write_state
+from gateway.pull_whole import read_day, read_month
 from gateway.releases import UNSIGNED
 from koma.errors import GatewayError
 from koma.slots import parse_jst, slot_at_ms
@@ -44,6 +47,11 @@ class Account:
     rows: int = 0
     incomplete: list[str] = field(default_factory=list)
     """Ids of closing releases behind which the ledger holds fewer cells than were announced."""
+    days: Agreement = field(default_factory=Agreement)
+    """Cells of the slots that this run had from files of days, against those of the slots' own files."""
+    day_files: int = 0
+    month_files: int = 0
+    month_rows: int = 0
 
 
 @dataclass(slots=True)
@@ -58,9 +66,10 @@ class Summary:
     rows: int = 0
     accounts: dict[str, Account] = field(default_factory=lambda: defaultdict(Account))
 
-    def as_dict(self, ledger: Ledger, retailers: Iterable[str]) -> dict[str, Any]:
-        """Form for JSON, with what the ledger holds now."""
-        held = {code: ledger.sums(code) for code in sorted(set(retailers))}
+    def as_dict(self, ledger: Ledger, days: Ledger, retailers: Iterable[str]) -> dict[str, Any]:
+        """Form for JSON, with what the ledgers hold now."""
+        codes = sorted({*retailers, *self.accounts})
+        held = {code: ledger.sums(code) for code in codes}
         total = sum(held.values(), Sums())
         return {
             "mode": self.mode,
@@ -75,6 +84,12 @@ class Summary:
                     "rows": self.accounts[code].rows,
                     "incomplete": self.accounts[code].incomplete,
                     "ledger": sums.as_dict(),
+                    "days": {
+                        "files": self.accounts[code].day_files,
+                        **asdict(self.accounts[code].days),
+                        "ledger": days.sums(code).as_dict(),
+                    },
+                    "months": {"files": self.accounts[code].month_files, "rows": self.accounts[code].month_rows},
                 }
                 for code, sums in held.items()
             },
@@ -92,7 +107,7 @@ class _Task:
 
 
 class Puller:
-    """One client's folder: `files/`, `ledger/`, `state.json`.
+    """One client's folder: `files/`, `ledger/`, `days/`, `state.json`.
 
     Args:
         folder: where everything lies.
@@ -102,9 +117,10 @@ class Puller:
     """
 
     def __init__(self, folder: Path, state: State, mode: str) -> None:
-        """Open the ledger."""
+        """Open the ledgers."""
         self._folder, self._state = folder, state
         self.ledger = Ledger(folder / "ledger")
+        self.days = Ledger(folder / "days")
         self.summary = Summary(mode)
 
     def pull_feed(self, door: OAuthDoor, suffix: str, wait_s: int, tell: Tell, *, accept_keys: bool = False) -> Summary:
@@ -174,29 +190,69 @@ class Puller:
         return self.summary
 
     def _fetch_and_apply(self, tasks: list[_Task], tell: Tell) -> None:
-        """Fetch files and let them count, slot by slot, so that memory holds one slot at most."""
-        slots: dict[tuple[str, int], list[_Task]] = defaultdict(list)
+        """Fetch files and let them count, slot by slot, so that memory holds one slot at most.
+
+        Days come behind the slots, so that they are compared with the newest values; both have ledgers of their own.
+        """
+        parts: dict[tuple[bool, str, int], list[_Task]] = defaultdict(list)
         for task in tasks:
-            slots[task.named.retailer_code, task.named.slot_id].append(task)
-        for (code, slot_id), those in slots.items():
+            parts[task.named.product is not SLOTS, task.named.retailer_code, task.named.slot_id].append(task)
+        for (whole, code, slot_id), those in sorted(parts.items(), key=lambda each: each[0][0]):
+            if whole:
+                self._apply_whole(code, those, tell)
+                continue
             pieces = []
             for task in those:
-                pieces.append(self._fetched(task))
+                pieces.append(self._checked(task, read_delivery(self._fetched(task), task.named)))
                 tell(1)
             self.ledger.apply(code, slot_id, pieces)
-            account = self.summary.accounts[code]
-            account.files += len(pieces)
-            account.rows += sum(map(len, pieces))
-            self.summary.files += len(pieces)
-            self.summary.rows += sum(map(len, pieces))
+            self._count(code, len(pieces), sum(map(len, pieces)))
 
-    def _fetched(self, task: _Task) -> Rows:
-        target = task.wanted.target
-        if not target.exists():
+    def _apply_whole(self, code: str, tasks: list[_Task], tell: Tell) -> None:
+        """Let the files of one day count in the days' ledger; look through those of months that end on it."""
+        account = self.summary.accounts[code]
+        days: list[_Task] = []
+        for task in tasks:
+            path = self._fetched(task)
+            tell(1)
+            if task.named.product is DAYS:
+                days.append(task)
+                continue
+            rows = self._checked(task, read_month(path, task.named))
+            account.month_files += 1
+            account.month_rows += len(rows)
+            self._count(code, 1, len(rows))
+        readers = [self._counted(task, read_day(task.wanted.target, task.named)) for task in days]
+        for slot_id, pieces in groupby(merge(*readers, key=itemgetter(0)), key=itemgetter(0)):
+            self.days.apply(code, slot_id, [rows for _, rows in pieces])
+            held = self.days.cells(code, slot_id)
+            if held is not None:
+                account.days += compared(held, self.ledger.cells(code, slot_id))
+        account.day_files += len(days)
+
+    def _counted(self, task: _Task, slots: Iterator[tuple[int, Rows]]) -> Iterator[tuple[int, Rows]]:
+        """Pass the slots of a day on; at the end, hold their number of rows against what was announced."""
+        count = 0
+        for slot_id, rows in slots:
+            count += len(rows)
+            yield slot_id, rows
+        _refuse_other_count(task, count)
+        self._count(task.named.retailer_code, 1, count)
+
+    def _count(self, code: str, files: int, rows: int) -> None:
+        account = self.summary.accounts[code]
+        account.files += files
+        account.rows += rows
+        self.summary.files += files
+        self.summary.rows += rows
+
+    def _fetched(self, task: _Task) -> Path:
+        if not task.wanted.target.exists():
             self.summary.bytes += download(task.wanted, task.ask)
-        rows = read_delivery(target, task.named)
-        if task.rows is not None and task.rows != len(rows):
-            raise PullMismatchError(f"{target.name} holds {len(rows)} rows, {task.rows} were announced")
+        return task.wanted.target
+
+    def _checked(self, task: _Task, rows: Rows) -> Rows:
+        _refuse_other_count(task, len(rows))
         return rows
 
     def _announced(self, file: dict[str, Any], door: OAuthDoor) -> _Task:
@@ -235,6 +291,11 @@ class Puller:
             return {name: key for name, key in keys.items() if name in pinned}
         self._state.release_keys = sorted({*pinned, *keys})
         return keys
+
+
+def _refuse_other_count(task: _Task, rows: int) -> None:
+    if task.rows is not None and task.rows != rows:
+        raise PullMismatchError(f"{task.named.name} holds {rows} rows, {task.rows} were announced")
 
 
 def parse_list(page: str) -> list[tuple[str, int]]:

@@ -93,6 +93,19 @@ class Ledger:
             raise PullStateError(f"{path} cannot be read or written: {error}") from error
         return sums
 
+    def cells(self, retailer: str, slot_id: int) -> Rows | None:
+        """Present values of one slot of one retailer; None where there are none.
+
+        Raises:
+            PullStateError: the slot's file cannot be read.
+
+        """
+        path = self._path(retailer, slot_id)
+        try:
+            return _read(path)[0] if path.exists() else None
+        except (OSError, pa.ArrowException) as error:
+            raise PullStateError(f"{path} cannot be read: {error}") from error
+
     def sums(self, retailer: str) -> Sums:
         """What the ledger holds of one retailer, from the files' own counts.
 
@@ -115,6 +128,29 @@ class Ledger:
     def _path(self, retailer: str, slot_id: int) -> Path:
         start = format_jst(slot_start_ms(slot_id))
         return self._root / retailer / start[:10].replace("-", "") / f"{start[11:13]}{start[14:16]}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the values of days compare with those of the slots: what both know, equal or not, and what only days know."""
+
+    agree: int = 0
+    differ: int = 0
+    alone: int = 0
+
+    def __add__(self, other: "Agreement") -> "Agreement":
+        """Add two parts."""
+        return Agreement(self.agree + other.agree, self.differ + other.differ, self.alone + other.alone)
+
+
+def compared(day: Rows, slot: Rows | None) -> Agreement:
+    """Compare the cells of one slot: what a day's files say, and what the slot's own files say."""
+    if slot is None:
+        return Agreement(alone=len(day))
+    _, mine, others = np.intersect1d(day.point_id, slot.point_id, assume_unique=True, return_indices=True)
+    same = (day.available[mine] == slot.available[others]) & (day.energy_dwh[mine] == slot.energy_dwh[others])
+    agree = int(np.count_nonzero(same))
+    return Agreement(agree, len(mine) - agree, len(day) - len(mine))
 
 
 def merge(parts: Sequence[tuple[Rows, NDArray[np.integer]]]) -> tuple[Rows, NDArray[np.int16]]:

@@ -9,11 +9,13 @@ import re
 import xml.etree.ElementTree as ET
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import compress, repeat
 from operator import attrgetter
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +34,14 @@ _POINT = r"^[0-9]{22}$"
 _KWH = r"^-?[0-9]{1,18}(\.[0-9]{1,4})?$"
 _POINT_BYTES = 22
 _ROW, _ID, _FLAG, _ENERGY = 1, 2, 3, 4
-_TAGS = {"JPMR00010": _ROW, "JP06400": _ID, "JP06122": _FLAG, "JP06125": _ENERGY}
+_KINDS = {"row": _ROW, "id": _ID, "flag": _FLAG, "energy": _ENERGY}
+_TAGS = {"row": "JPMR00010", "id": "JP06400", "flag": "JP06122", "energy": "JP06125"}
 _DTD = re.compile(rb"<!DOCTYPE", re.IGNORECASE)
 _text = attrgetter("text")
 _tag = attrgetter("tag")
 
-_COLUMNS = ("point_id", "energy_dwh", "available", "quality")
+COLUMNS = ("point_id", "energy_dwh", "available", "quality")
+"""Of the Parquet files of all products."""
 _NUMBER = pa.decimal128(28, 4)
 
 
@@ -68,55 +72,108 @@ def read_delivery(path: Path, named: ObjectName) -> Rows:
 
     """
     rows = _read_zip(path, named) if named.suffix == "zip" else _read_parquet(path, named)
-    if len(np.unique(rows.point_id)) != len(rows):
-        raise PullMismatchError(f"{path.name} holds a point twice")
+    refuse_twice(rows, path)
     return rows
 
 
-def _read_zip(path: Path, named: ObjectName) -> Rows:
+def refuse_twice(rows: Rows, path: Path) -> None:
+    """Refuse rows that hold a point twice.
+
+    Raises:
+        PullMismatchError: they do.
+
+    """
+    if len(np.unique(rows.point_id)) != len(rows):
+        raise PullMismatchError(f"{path.name} holds a point twice")
+
+
+@contextmanager
+def opened_xml(path: Path, named: ObjectName, bytes_max: int) -> Iterator[IO[bytes]]:
+    """Open the one member of a zip.
+
+    Raises:
+        PullFormatError: it cannot be unpacked, also while the member is read.
+        PullMismatchError: it does not hold what its name says.
+
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if [each.filename for each in members] != [f"{named.stem}.xml"]:
                 raise PullMismatchError(f"{path.name} does not hold exactly {named.stem}.xml")
-            if members[0].file_size > XML_BYTES_MAX:
+            if members[0].file_size > bytes_max:
                 raise PullFormatError(f"{path.name} unpacks to {members[0].file_size} bytes")
-            data = archive.read(members[0])
+            with archive.open(members[0]) as stream:
+                yield stream
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError) as error:
         raise PullFormatError(f"{path.name} is no readable zip: {error}") from error
+
+
+def parsed_xml(data: bytes, path: Path) -> ET.Element:
+    """Parse XML that has no document type.
+
+    Raises:
+        PullFormatError: it has one, or is not well-formed.
+
+    """
     if _DTD.search(data):
         raise PullFormatError(f"{path.name} holds a document type")
     try:
-        root = ET.fromstring(data)  # noqa: S314  no document type, so no entities
+        return ET.fromstring(data)  # noqa: S314  no document type, so no entities
     except ET.ParseError as error:
         raise PullFormatError(f"{path.name} is not well-formed XML: {error}") from error
+
+
+def told_of(root: ET.Element, path: Path) -> tuple[ET.Element, ET.Element]:
+    """Return the message of a delivery and the group of its rows.
+
+    Raises:
+        PullFormatError: there are none.
+
+    """
     message = root.find("JPMGRP/JPTRM")
     group = message.find("JPM00010") if message is not None else None
     if message is None or group is None:
         raise PullFormatError(f"{path.name} holds no JPTRM with JPM00010")
+    return message, group
+
+
+def _read_zip(path: Path, named: ObjectName) -> Rows:
+    with opened_xml(path, named, XML_BYTES_MAX) as stream:
+        message, group = told_of(parsed_xml(stream.read(), path), path)
     told = (message.findtext("JP06116"), message.findtext("JP06219"))
     if told != (named.day, f"{slot_code(named.slot_id):02d}"):
         raise PullMismatchError(f"{path.name} holds the slot {told[0]} {told[1]}")
-    return _columns(group, path.name, named.revision)
+    return columns_of(group, path.name, named.revision)
 
 
-def _columns(group: ET.Element, name: str, revision: int) -> Rows:
-    """Columns of the points below a group; each point has one id, one flag, and energy if and only if the flag is 0."""
+def columns_of(group: ET.Element, name: str, revision: int, named: Mapping[str, str] = _TAGS) -> Rows:
+    """Columns of the points below a group; each point has one id, one flag, and energy if and only if the flag is 0.
+
+    Args:
+        group: of the rows.
+        name: of the file.
+        revision: of the file.
+        named: tags of `row`, `id`, `flag` and `energy`.
+
+    """
     elements = list(group.iter())
-    tags = np.fromiter(map(_TAGS.get, map(_tag, elements), repeat(0)), np.int8, len(elements))
+    kinds = {tag: _KINDS[what] for what, tag in named.items()}
+    tags = np.fromiter(map(kinds.get, map(_tag, elements), repeat(0)), np.int8, len(elements))
     owner = np.cumsum(tags == _ROW) - 1
     count = int(np.count_nonzero(tags == _ROW))
     every = np.arange(count)
     if not (np.array_equal(owner[tags == _ID], every) and np.array_equal(owner[tags == _FLAG], every)):
-        raise PullFormatError(f"{name} holds a point without, or with several, JP06400 or JP06122")
-    ids = _texts(elements, tags == _ID, _POINT, name, "JP06400")
+        raise PullFormatError(f"{name} holds a point without, or with several, {named['id']} or {named['flag']}")
+    ids = _texts(elements, tags == _ID, _POINT, name, named["id"])
     available = np.asarray(
-        pc.equal(_texts(elements, tags == _FLAG, "^[01]$", name, "JP06122"), "0").to_numpy(zero_copy_only=False), bool
+        pc.equal(_texts(elements, tags == _FLAG, "^[01]$", name, named["flag"]), "0").to_numpy(zero_copy_only=False),
+        bool,
     )
     if not np.array_equal(owner[tags == _ENERGY], every[available]):
-        raise PullFormatError(f"{name} holds JP06125 elsewhere than with JP06122 = 0")
+        raise PullFormatError(f"{name} holds {named['energy']} elsewhere than with {named['flag']} = 0")
     energy = np.zeros(count, np.int64)
-    energy[available] = whole_dwh(_texts(elements, tags == _ENERGY, _KWH, name, "JP06125"))
+    energy[available] = whole_dwh(_texts(elements, tags == _ENERGY, _KWH, name, named["energy"]))
     return Rows(_fixed(ids), energy, available, pa.nulls(count, pa.string()), revision)
 
 
@@ -148,15 +205,26 @@ def whole_dwh(kwh: pa.Array) -> NDArray[np.int64]:
 
 def _read_parquet(path: Path, named: ObjectName) -> Rows:
     try:
-        table = pq.read_table(path, columns=[*_COLUMNS, "slot_start", "revision"], partitioning=None)
+        table = pq.read_table(path, columns=[*COLUMNS, "slot_start", "revision"], partitioning=None)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise PullFormatError(f"{path.name} is no readable Parquet file: {error}") from error
     starts = pc.unique(table["slot_start"].cast(pa.int64())).to_pylist()
     if any(each != named.slot_id * 1_800_000 for each in starts):
         raise PullMismatchError(f"{path.name} holds another slot")
+    return rows_of_arrow(table, path, named)
+
+
+def rows_of_arrow(table: pa.Table, path: Path, named: ObjectName) -> Rows:
+    """Rows of a table with `COLUMNS` and `revision`.
+
+    Raises:
+        PullFormatError: a value is not of its form.
+        PullMismatchError: a row is of another revision.
+
+    """
     if pc.unique(table["revision"]).to_pylist() not in ([named.revision], []):
         raise PullMismatchError(f"{path.name} holds another revision")
-    ids, energy, available, quality = (table[name].combine_chunks() for name in _COLUMNS)
+    ids, energy, available, quality = (table[name].combine_chunks() for name in COLUMNS)
     if ids.null_count or not pc.all(pc.match_substring_regex(ids, _POINT), min_count=0).as_py():
         raise PullFormatError(f"{path.name} holds a point_id that is not of its form")
     if not pc.all(pc.equal(pc.is_valid(energy), available), min_count=0).as_py():

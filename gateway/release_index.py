@@ -10,38 +10,51 @@ import hashlib
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from gateway.cursors import Cursor
 from gateway.errors import CursorGoneRefusal, ManifestError
-from gateway.manifests import Delivered, Issue, Tail, find_manifests, read_issues
-from gateway.names import ObjectName, parse_object
+from gateway.manifests import Delivered, Issue, Tail, find_manifests, product_of, read_issues
+from gateway.names import SLOTS, ObjectName, parse_object
 from gateway.releases import Signer, content_of, release_id
-from koma.slots import format_jst
+from koma.slots import format_jst, slot_date
 
 _SCHEMA = """
 create table if not exists book (epoch text not null, base text not null);
-create table if not exists manifest (
-    retailer text, day text, size integer, mtime_ns integer, length integer, sha256 text, primary key (retailer, day)
+create table if not exists manifest_file (
+    retailer text, day text, name text, size integer, mtime_ns integer, length integer, sha256 text,
+    primary key (retailer, day, name)
 ) without rowid;
 create table if not exists release (
     number integer primary key autoincrement, retailer text not null, seq integer not null, id text not null unique,
-    day text not null, slot integer not null, revision integer not null, issued_ms integer not null,
+    product text not null default 'W41110', day text not null, slot integer not null, revision integer not null,
+    issued_ms integer not null,
     kind text not null, content text not null, published_ms integer not null, signed text not null
 );
 create unique index if not exists release_seq on release (retailer, seq);
-create index if not exists release_slot on release (retailer, slot, revision);
 create index if not exists release_issued on release (issued_ms);
 create table if not exists object (
-    retailer text, name text, day text not null, bytes integer not null, sha256 text not null,
-    issued_ms integer not null, primary key (retailer, name)
+    retailer text, name text, product text not null default 'W41110', day text not null, bytes integer not null,
+    sha256 text not null, issued_ms integer not null, primary key (retailer, name)
 ) without rowid;
 create table if not exists floor (retailer text primary key, seq integer not null) without rowid;
 """
+_ONE_PRODUCT = """
+drop table manifest;
+drop index release_slot;
+alter table release add column product text not null default 'W41110';
+alter table object add column product text not null default 'W41110';
+"""
+"""Of an index that knew W41110 only; its manifests are read once more, and what they name is known by name."""
+_BY_SLOT = "create index if not exists release_of on release (retailer, product, slot, revision)"
+
+
+SWEEP_BYTES_MAX = 256 << 20
+"""Zips of days and months that one sweep takes up before it ends, so that the next one finds new slots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,9 @@ class ReleaseIndex:
         self._deliveries, self._signer = deliveries, signer
         self._writer, self._reader = (_connect(file) for _ in range(2))
         self._lock = Lock()
-        self._writer.executescript(_SCHEMA)
+        if self._writer.execute("select 1 from sqlite_master where name = 'manifest'").fetchone() is not None:
+            self._writer.executescript(f"begin immediate; {_ONE_PRODUCT} commit;")
+        self._writer.executescript(f"{_SCHEMA}{_BY_SLOT}")
         row = self._writer.execute("select epoch, base from book").fetchone()
         if row is None:
             self.epoch = uuid.uuid4().hex[:16]
@@ -107,18 +122,31 @@ class ReleaseIndex:
         """Publish what the manifests newly say; forget days that are no longer kept.
 
         What cannot be published (a file missing, of another size, an unreadable line) is left for the next sweep and
-        reported.
+        reported. Slots are published before days are digested, and of days no more in one sweep than a slot may wait.
         """
-        rows = self._writer.execute("select retailer, day, size, mtime_ns, length, sha256 from manifest")
-        known = {(row[0], row[1]): row[2:] for row in rows}
+        rows = self._writer.execute("select retailer, day, name, size, mtime_ns, length, sha256 from manifest_file")
+        known = {row[:3]: row[3:] for row in rows}
+        found = list(find_manifests(self._deliveries))
+        slots = self._publish_new((each for each in found if each[2].name == SLOTS.manifest), known, now_ms)
+        whole = self._publish_new((each for each in found if each[2].name != SLOTS.manifest), known, now_ms)
+        gone = known.keys() - {(retailer, day, file.name) for retailer, day, file in found}
+        if gone and self._deliveries.is_dir():
+            self._write([], [], sorted(gone), now_ms)
+        return Sweep(slots.published + whole.published, slots.problems + whole.problems)
+
+    def _publish_new(
+        self, manifests: Iterable[tuple[str, str, Path]], known: Mapping[tuple[str, str, str], Any], now_ms: int
+    ) -> Sweep:
+        """Publish what manifests say beyond what is known of them, until `SWEEP_BYTES_MAX` of files are reached."""
         problems: list[str] = []
         fresh: list[Issue] = []
-        tails: list[tuple[str, str, int, int, int, str]] = []
-        seen: set[tuple[str, str]] = set()
-        for retailer, day, file in find_manifests(self._deliveries):
-            seen.add((retailer, day))
+        tails: list[tuple[Any, ...]] = []
+        size = 0
+        for retailer, day, file in manifests:
+            if size > SWEEP_BYTES_MAX and file.name != SLOTS.manifest:
+                break
             state = file.stat()
-            held = known.get((retailer, day), (-1, -1, 0, Tail().sha256))
+            held = known.get((retailer, day, file.name), (-1, -1, 0, Tail().sha256))
             if held[:2] == (state.st_size, state.st_mtime_ns):
                 continue
             try:
@@ -128,11 +156,10 @@ class ReleaseIndex:
             except (ManifestError, OSError) as error:
                 problems.append(str(error))
                 continue
+            size += sum(each.bytes for issue in issues for each in issue.files)
             fresh += issues
-            tails.append((retailer, day, state.st_size, state.st_mtime_ns, tail.length, tail.sha256))
-        gone = [each for each in known if each not in seen] if self._deliveries.is_dir() else []
-        published = self._write(fresh, tails, gone, now_ms) if fresh or tails or gone else 0
-        return Sweep(published, tuple(problems))
+            tails.append((retailer, day, file.name, state.st_size, state.st_mtime_ns, tail.length, tail.sha256))
+        return Sweep(self._write(fresh, tails, [], now_ms) if tails else 0, tuple(problems))
 
     def page(self, retailers: Sequence[str], after: Cursor | None, limit: int) -> Page:
         """Releases of some retailers behind a cursor, in the order of publication.
@@ -143,14 +170,17 @@ class ReleaseIndex:
         """
         if after is not None and after.epoch != self.epoch:
             raise CursorGoneRefusal("cursor of another epoch")
-        places = dict(after.places) if after is not None else {}
+        places, known_gone = (dict(after.places), dict(after.gone)) if after is not None else ({}, {})
+        gone: dict[str, int] = {}
         found: list[tuple[Any, ...]] = []
         with self._lock:
             for code in retailers:
                 row = self._reader.execute("select seq from floor where retailer = ?", (code,)).fetchone()
                 floor = int(row[0]) if row is not None else 0
-                if places.setdefault(code, floor) < floor:
+                if code in places and floor > max(places[code], known_gone.get(code, 0)):
                     raise CursorGoneRefusal("releases behind the cursor are no longer kept")
+                places.setdefault(code, 0)
+                gone[code] = floor
                 found += self._reader.execute(
                     "select number, retailer, seq, content, published_ms, signed from release"
                     " where retailer = ? and seq > ? order by seq limit ?",
@@ -160,13 +190,15 @@ class ReleaseIndex:
         for _, code, seq, *_ in found[:limit]:
             places[code] = seq
         kept = tuple((code, places[code]) for code in retailers)
-        return Page([_release(*row[3:]) for row in found[:limit]], Cursor(self.epoch, kept), len(found) > limit)
+        cursor = Cursor(self.epoch, kept, tuple((code, gone[code]) for code in retailers if gone[code] > places[code]))
+        return Page([_release(*row[3:]) for row in found[:limit]], cursor, len(found) > limit)
 
     def slot(self, retailer: str, slot_id: int) -> list[dict[str, Any]]:
         """Releases of one slot, oldest first."""
         rows = self._read(
-            "select content, published_ms, signed from release where retailer = ? and slot = ? order by number",
-            (retailer, slot_id),
+            "select content, published_ms, signed from release where retailer = ? and product = ? and slot = ?"
+            " order by number",
+            (retailer, SLOTS.name, slot_id),
         )
         return [_release(*row) for row in rows]
 
@@ -183,7 +215,7 @@ class ReleaseIndex:
         return self._zips(retailer, "issued_ms > ?", since_ms)
 
     def zips_of_day(self, retailer: str, day: str) -> list[Stored]:
-        """Zips of slots that start on a day, oldest first."""
+        """Zips of the slots of a day, of the day itself, and of months that end on it, oldest first."""
         return self._zips(retailer, "day = ?", day)
 
     def latest_issued_ms(self) -> int:
@@ -211,17 +243,19 @@ class ReleaseIndex:
     def _write(
         self,
         fresh: list[Issue],
-        tails: list[tuple[str, str, int, int, int, str]],
-        gone: list[tuple[str, str]],
+        tails: list[tuple[Any, ...]],
+        gone: list[tuple[str, str, str]],
         now_ms: int,
     ) -> int:
-        fresh.sort(key=lambda each: (each.issued_ms, each.retailer_code, each.slot_id, each.revision))
+        fresh.sort(
+            key=lambda each: (each.issued_ms, each.retailer_code, each.product.name, each.slot_id, each.revision)
+        )
         self._writer.execute("begin immediate")
         try:
             published = sum(self._publish(issue, now_ms) for issue in fresh)
-            self._writer.executemany("insert or replace into manifest values (?, ?, ?, ?, ?, ?)", tails)
-            for retailer, day in gone:
-                self._forget(retailer, day)
+            self._writer.executemany("insert or replace into manifest_file values (?, ?, ?, ?, ?, ?, ?)", tails)
+            for each in gone:
+                self._forget(*each)
         except BaseException:
             self._writer.execute("rollback")
             raise
@@ -240,13 +274,14 @@ class ReleaseIndex:
             return False
         if like[0]:
             identity = f"{identity}-{like[0]}"
-            issue = Issue(code, issue.slot_id, issue.revision, issue.issued_ms, new, issue.closed)
+            issue = replace(issue, files=new)
         files = [part for each in issue.files for part in self._with_parquet(each)]
         content = content_of(issue, files, identity, self._superseded(issue), self._signer.base)
-        day = content["from"][:10].replace("-", "")
+        day, product = slot_date(issue.slot_id).strftime("%Y%m%d"), issue.product.name
         self._writer.executemany(
-            "insert or ignore into object values (?, ?, ?, ?, ?, ?)",
-            [(code, each.object.name, day, each.bytes, each.sha256, issue.issued_ms) for each in files],
+            "insert or ignore into object (retailer, name, product, day, bytes, sha256, issued_ms)"
+            " values (?, ?, ?, ?, ?, ?, ?)",
+            [(code, each.object.name, product, day, each.bytes, each.sha256, issue.issued_ms) for each in files],
         )
         seq = self._writer.execute(
             "select max(coalesce((select max(seq) from release where retailer = ?1), 0),"
@@ -254,10 +289,22 @@ class ReleaseIndex:
             (code,),
         ).fetchone()[0]
         text = json.dumps(content, ensure_ascii=False)
-        row = (code, seq, identity, day, issue.slot_id, issue.revision, issue.issued_ms, issue.kind, text, now_ms)
+        row = (
+            code,
+            seq,
+            identity,
+            product,
+            day,
+            issue.slot_id,
+            issue.revision,
+            issue.issued_ms,
+            issue.kind,
+            text,
+            now_ms,
+        )
         self._writer.execute(
-            "insert into release (retailer, seq, id, day, slot, revision, issued_ms, kind, content, published_ms,"
-            " signed) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into release (retailer, seq, id, product, day, slot, revision, issued_ms, kind, content,"
+            " published_ms, signed) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*row, self._signer.sign(content)),
         )
         return True
@@ -287,20 +334,28 @@ class ReleaseIndex:
         if not issue.revision:
             return []
         rows = self._writer.execute(
-            "select id from release where retailer = ? and slot = ? and revision = ? order by issued_ms, id",
-            (issue.retailer_code, issue.slot_id, issue.revision - 1),
+            "select id from release where retailer = ? and product = ? and slot = ? and revision = ?"
+            " order by issued_ms, id",
+            (issue.retailer_code, issue.product.name, issue.slot_id, issue.revision - 1),
         )
         return [row[0] for row in rows]
 
-    def _forget(self, retailer: str, day: str) -> None:
-        """Drop a day that is no longer kept; cursors before it are gone from now on."""
+    def _forget(self, retailer: str, day: str, manifest: str) -> None:
+        """Drop a day of a product that is no longer kept; cursors before it are gone from now on."""
+        product = product_of(manifest).name
         self._writer.execute(
-            "insert into floor select retailer, max(seq) from release where retailer = ?1 and day = ?2 group by 1"
-            " on conflict (retailer) do update set seq = max(seq, excluded.seq)",
-            (retailer, day),
+            "insert into floor select retailer, max(seq) from release where retailer = ?1 and day = ?2"
+            " and product = ?3 group by 1 on conflict (retailer) do update set seq = max(seq, excluded.seq)",
+            (retailer, day, product),
         )
-        for table in ("release", "object", "manifest"):
-            self._writer.execute(f"delete from {table} where retailer = ? and day = ?", (retailer, day))  # noqa: S608
+        for table in ("release", "object"):
+            self._writer.execute(
+                f"delete from {table} where retailer = ? and day = ? and product = ?",  # noqa: S608  one of two names
+                (retailer, day, product),
+            )
+        self._writer.execute(
+            "delete from manifest_file where retailer = ? and day = ? and name = ?", (retailer, day, manifest)
+        )
 
     def _move(self, old: str) -> None:
         """Give every release the new base address, and sign it anew."""

@@ -9,13 +9,14 @@ too.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from gateway import jose
 from gateway.manifests import Delivered, Issue
-from koma.slots import format_jst, format_utc, slot_code, slot_start_ms
+from gateway.names import MONTHS, SLOTS
+from koma.slots import SLOTS_PER_DAY, first_slot_of_day, format_jst, format_utc, slot_code, slot_date, slot_start_ms
 
-PRODUCT = "W41110"
 DUTY_MS = 60 * 60_000
 """The duty: in the retailer's hands 60 minutes after the slot's end."""
 JWS_TYPE = "koma-release+jws"
@@ -46,7 +47,7 @@ def release_id(issue: Issue) -> str:
     """Id of a release: the same whenever and wherever the issue is read."""
     slot = format_jst(slot_start_ms(issue.slot_id))[:16].replace("-", "").replace("T", "").replace(":", "")
     instant = format_utc(issue.issued_ms)[:16].replace("-", "").replace("T", "").replace(":", "")
-    return f"{PRODUCT}-{issue.retailer_code}-{slot}-{issue.revision:02d}-{instant}"
+    return f"{issue.product.name}-{issue.retailer_code}-{slot}-{issue.revision:02d}-{instant}"
 
 
 def content_of(
@@ -62,16 +63,16 @@ def content_of(
         base: address the files' addresses start with.
 
     """
-    start, end = slot_start_ms(issue.slot_id), slot_start_ms(issue.slot_id + 1)
+    start, end = span_of(issue)
     closed = issue.closed
     return {
         "id": identity,
         "retailer_code": issue.retailer_code,
-        "product": PRODUCT,
+        "product": issue.product.name,
         "kind": issue.kind,
-        "from": format_jst(start),
-        "to": format_jst(end),
-        "slot_code": slot_code(issue.slot_id),
+        "from": format_jst(slot_start_ms(start)),
+        "to": format_jst(slot_start_ms(end)),
+        "slot_code": slot_code(issue.slot_id) if issue.product is SLOTS else None,
         "revision": issue.revision,
         "issued_at": format_jst(issue.issued_ms),
         "supersedes": supersedes,
@@ -90,8 +91,23 @@ def content_of(
             }
             for each in files
         ],
-        "deadline_at": deadline_of(issue.slot_id),
+        "deadline_at": deadline_of(issue.slot_id) if issue.product is SLOTS else None,
     }
+
+
+def span_of(issue: Issue) -> tuple[int, int]:
+    """First slot of an issue and the one behind its last: the slot, the day, or the month before the reading day.
+
+    A month's points begin each on their own last reading day, which their rows tell; the release says the day of the
+    month before, or the last one of a shorter month.
+    """
+    if issue.product is SLOTS:
+        return issue.slot_id, issue.slot_id + 1
+    if issue.product is not MONTHS:
+        return issue.slot_id, issue.slot_id + SLOTS_PER_DAY
+    reading = slot_date(issue.slot_id)
+    last_before = reading.replace(day=1) - timedelta(days=1)
+    return first_slot_of_day(last_before.replace(day=min(reading.day, last_before.day))), issue.slot_id
 
 
 def deadline_of(slot_id: int) -> str:

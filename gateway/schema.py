@@ -56,15 +56,15 @@ class ClosedShape(Shape):
 
 
 class ReleaseShape(Shape):
-    """What one retailer got for one slot and revision at one instant. A later revision replaces cells."""
+    """What one retailer got at one instant for one slot, day or month and revision. Later revisions replace cells."""
 
     id: str
     retailer_code: str = Field(pattern="^[0-9]{5}$")
-    product: Literal["W41110"]
+    product: Literal["W41110", "W41120", "W51220"]
     kind: Literal["split", "closing", "revision", "daily", "monthly"]
     start: Instant = Field(alias="from", examples=["2026-08-22T16:30:00+09:00"])
     to: Instant = Field(examples=["2026-08-22T17:00:00+09:00"])
-    slot_code: int = Field(ge=1, le=48, examples=[34])
+    slot_code: int | None = Field(ge=1, le=48, examples=[34], description="Null for a day and for a month.")
     revision: int = Field(ge=0, le=99)
     issued_at: Instant
     supersedes: list[str]
@@ -72,7 +72,7 @@ class ReleaseShape(Shape):
     available: int = Field(ge=0)
     closed: ClosedShape | None
     files: list[FileShape]
-    deadline_at: Instant
+    deadline_at: Instant | None = Field(description="Null for a day and for a month.")
     published_at: Instant
     manifest: str = Field(description="Compact JWS, Ed25519, of the release less published_at and manifest.")
 

@@ -6,7 +6,6 @@ The retailer here shares no code with the gateway or its client: joserfc makes i
 
 import base64
 import hashlib
-import io
 import json
 import os
 import signal
@@ -17,29 +16,23 @@ import sys
 import tempfile
 import time
 import uuid
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pyarrow as pa
-import pyarrow.parquet as pq
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from typer.testing import CliRunner
 
 from gateway.commands.gateway import app
+from tests.gateway_deliveries import Deliveries
 
-JST = timezone(timedelta(hours=9))
 WAIT_S = 60.0
 KOMA = (sys.executable, "-c", "from koma.cli import main; main()")
 
-Row = tuple[str, int | None]
-"""Point id and energy in dWh; None where it is missing."""
 Key = ECKey | RSAKey | OKPKey
 
 
@@ -61,116 +54,6 @@ def free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
-
-
-# ---------------------------------------------------------------------------------------------------- deliveries
-
-
-def xml_of(start: datetime, retailer: str, rows: Sequence[Row]) -> bytes:
-    """XML of a delivery file, by the contract."""
-    lines = []
-    for point, energy in rows:
-        if energy is None:
-            lines.append(f"<JPMR00010><JP06400>{point}</JP06400><JP06122>1</JP06122></JPMR00010>")
-            continue
-        whole, rest = divmod(energy, 10_000)
-        kwh = f"{whole}.{rest:04d}".rstrip("0").rstrip(".")
-        lines.append(
-            f"<JPMR00010><JP06400>{point}</JP06400><JP06119>{point[-6:]}</JP06119><JP06122>0</JP06122>"
-            f"<JP06125>{kwh}</JP06125></JPMR00010>"
-        )
-    code = start.hour * 2 + start.minute // 30 + 1
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?><SBD-MSG><JPMGRP><JPMGH/><JPTRM><JP00002>1110</JP00002>'
-        f"<JP06112>{retailer}</JP06112><JP06116>{start:%Y%m%d}</JP06116><JP06219>{code:02d}</JP06219>"
-        f"<JPM00010>{''.join(lines)}</JPM00010></JPTRM></JPMGRP></SBD-MSG>"
-    ).encode()
-
-
-@dataclass
-class Deliveries:
-    """A delivery tree that grows the way the pipeline lets it grow: files first, manifest line last."""
-
-    root: Path
-
-    def issue(
-        self,
-        retailer: str,
-        start: datetime,
-        rows: Sequence[Row],
-        *,
-        revision: int = 0,
-        split: int = 1,
-        after_min: int = 40,
-        closed: tuple[int, int, int] | None = None,
-        more: Sequence[Sequence[Row]] = (),
-    ) -> list[str]:
-        """Issue one file, or several splits, of one instant; gives the zips' names."""
-        issued = start + timedelta(minutes=after_min)
-        lines, names = [], []
-        for number, each in enumerate((rows, *more), split):
-            if each:
-                lines.append(self._files(retailer, start, each, revision, number, issued))
-                names.append(lines[-1]["file"])
-        if closed is not None:
-            expected, available, missing = closed
-            counts = {"expected": expected, "available": available, "missing": missing}
-            lines.append({"slot_start": start.isoformat(), "closed": True, **counts, "issued_at": issued.isoformat()})
-        folder = self.root / retailer / f"{start:%Y%m%d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        manifest = folder / "manifest.jsonl"
-        old = manifest.read_text() if manifest.exists() else ""
-        temporary = folder / ".manifest"
-        temporary.write_text(old + "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines))
-        temporary.replace(manifest)
-        return names
-
-    def _files(
-        self, retailer: str, start: datetime, rows: Sequence[Row], revision: int, split: int, issued: datetime
-    ) -> dict[str, Any]:
-        folder = self.root / retailer / f"{start:%Y%m%d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = f"W41110{start:%Y%m%d%H%M}{revision:02d}{split:04d}"
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(zipfile.ZipInfo(f"{stem}.xml", (2026, 1, 1, 0, 0, 0)), xml_of(start, retailer, rows))
-        (folder / f"{stem}.zip").write_bytes(buffer.getvalue())
-        count = len(rows)
-        pq.write_table(
-            pa.table(
-                {
-                    "point_id": pa.array([point for point, _ in rows]),
-                    "slot_start": pa.array([start] * count, pa.timestamp("ms", "Asia/Tokyo")),
-                    "energy_dwh": pa.array([energy for _, energy in rows], pa.int64()),
-                    "available": pa.array([energy is not None for _, energy in rows]),
-                    "quality": pa.array(["missing" if energy is None else "actual" for _, energy in rows]),
-                    "revision": pa.array([revision] * count, pa.int16()),
-                    "recorded_at": pa.array([issued] * count, pa.timestamp("ms", "UTC")),
-                }
-            ),
-            folder / f"{stem}.parquet",
-        )
-        return {
-            "file": f"{stem}.zip",
-            "slot_start": start.isoformat(),
-            "revision": revision,
-            "split": split,
-            "rows": count,
-            "available": sum(energy is not None for _, energy in rows),
-            "bytes": len(buffer.getvalue()),
-            "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-            "issued_at": issued.isoformat(),
-        }
-
-
-def points(count: int, first: int = 0) -> list[str]:
-    """Supply point ids of area 03."""
-    return [f"03{number:020d}" for number in range(first, first + count)]
-
-
-def slot_start(text: str = "2026-08-22T16:30") -> datetime:
-    """Start of a slot, in JST."""
-    return datetime.fromisoformat(text).replace(tzinfo=JST)
 
 
 # ---------------------------------------------------------------------------------------------------- the gateway
@@ -209,10 +92,11 @@ class Gateway:
 
     def register(self, client_id: str, *arguments: str) -> None:
         """Register a client by two persons, with the command in this process: starting it anew takes a second."""
-        proposed = self._client("propose", client_id, *arguments, "--by", "Person A")
-        self._client("approve", json.loads(proposed)["change"], "--by", "Person B")
+        proposed = self.command("propose", client_id, *arguments, "--by", "Person A")
+        self.command("approve", json.loads(proposed)["change"], "--by", "Person B")
 
-    def _client(self, *arguments: str) -> str:
+    def command(self, *arguments: str) -> str:
+        """Run `koma gateway client …` in this process; gives what it printed."""
         done = CliRunner().invoke(app, ["client", *arguments], env=self.environment)
         assert done.exit_code == 0, done.output
         return done.stdout

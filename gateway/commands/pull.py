@@ -119,7 +119,7 @@ def _by_key(
             summary = puller.pull_feed(door, form, wait, tell, accept_keys=accept_keys)
         finally:
             door.close()
-        return summary.as_dict(puller.ledger, _held(dest))
+        return summary.as_dict(puller.ledger, puller.days, _held(dest))
 
 
 def _by_certificate(
@@ -144,12 +144,12 @@ def _by_certificate(
             summary = puller.pull_list(door, retailers, days, tell)
         finally:
             door.close()
-        return summary.as_dict(puller.ledger, [*retailers, *_held(dest)])
+        return summary.as_dict(puller.ledger, puller.days, [*retailers, *_held(dest)])
 
 
 def _held(dest: Path) -> list[str]:
-    """Codes of the ledger."""
-    return [each.name for each in (dest / "ledger").glob("*") if each.is_dir()]
+    """Codes of the ledgers."""
+    return [each.name for ledger in ("ledger", "days") for each in (dest / ledger).glob("*") if each.is_dir()]
 
 
 def _days(since: str | None, until: str | None) -> list[str | None]:
@@ -166,7 +166,7 @@ def _days(since: str | None, until: str | None) -> list[str | None]:
 
 
 def _show(told: dict[str, Any]) -> None:
-    columns = ("retailer", "files", "rows", "cells", "available", "missing", "sum dWh", "incomplete")
+    columns = ("retailer", "files", "rows", "cells", "available", "missing", "sum dWh", "incomplete", "days differ")
     rows = [
         (
             code,
@@ -177,6 +177,7 @@ def _show(told: dict[str, Any]) -> None:
             each["ledger"]["missing"],
             each["ledger"]["sum_dwh"],
             len(each["incomplete"]),
+            each["days"]["differ"],
         )
         for code, each in told["retailers"].items()
     ]

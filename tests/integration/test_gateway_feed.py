@@ -16,7 +16,8 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey
 
-from tests.gateway_world import Gateway, Retailer, base64url, jws_of, points, running_gateway, slot_start, until
+from tests.gateway_deliveries import points, slot_start
+from tests.gateway_world import Gateway, Retailer, base64url, jws_of, running_gateway, until
 
 pytestmark = pytest.mark.xdist_group("test_gateway_feed")  # one gateway serves the module
 

@@ -9,18 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway_world import (
-    Gateway,
-    RawLine,
-    Retailer,
-    Row,
-    parse_raw,
-    points,
-    raw_request,
-    running_gateway,
-    slot_start,
-    until,
-)
+from tests.gateway_deliveries import Row, points, slot_start
+from tests.gateway_world import Gateway, RawLine, Retailer, parse_raw, raw_request, running_gateway, until
 
 pytestmark = pytest.mark.xdist_group("test_gateway_files")  # one gateway serves the module
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from tests.gateway_world import Gateway, Retailer, points, running_gateway, slot_start, tls_client, until
+from tests.gateway_deliveries import points, slot_start
+from tests.gateway_world import Gateway, Retailer, running_gateway, tls_client, until
 
 pytestmark = pytest.mark.xdist_group("test_gateway_mutual_tls")  # one gateway serves the module
 

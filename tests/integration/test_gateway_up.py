@@ -13,17 +13,8 @@ from pathlib import Path
 import pytest
 
 from gateway.runtime import remove_stale
-from tests.gateway_world import (
-    KOMA,
-    Gateway,
-    Retailer,
-    environment_of,
-    free_ports,
-    points,
-    running_gateway,
-    slot_start,
-    until,
-)
+from tests.gateway_deliveries import points, slot_start
+from tests.gateway_world import KOMA, Gateway, Retailer, environment_of, free_ports, running_gateway, until
 
 pytestmark = pytest.mark.xdist_group("test_gateway_up")
 

@@ -16,7 +16,8 @@ import httpx
 import pyarrow.dataset as ds
 import pytest
 
-from tests.gateway_world import Gateway, Row, points, running_gateway, slot_start, tls_client, until
+from tests.gateway_deliveries import Row, points, slot_start
+from tests.gateway_world import Gateway, running_gateway, tls_client, until
 
 pytestmark = pytest.mark.xdist_group("test_pull")  # one gateway serves the module
 

@@ -56,3 +56,43 @@ def test_plain_paths(path: bytes) -> None:
 )
 def test_paths_that_are_not_plain(path: bytes) -> None:
     assert not PLAIN_PATH.fullmatch(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "product", "split"),
+    [
+        ("W41120202608220000010002.zip", "W41120", 2),
+        ("W41120202608220000990001.parquet", "W41120", 1),
+        ("W51220202608220112345.zip", "W51220", 12_345),
+    ],
+)
+def test_names_of_days_and_months_are_taken_apart_and_put_together_again(name: str, product: str, split: int) -> None:
+    named = parse_object("10013", name)
+    assert named is not None
+    assert (named.product.name, named.day, named.split) == (product, "20260822", split)
+    assert slot_code(named.slot_id) == 1
+    assert (named.name, named.place) == (name, f"10013/20260822/{name}")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "W41120202608220030000001.zip",
+        "W41120202608220000000000.zip",
+        "W411202026082200000000001.zip",
+        "W4112020260822000000001.zip",
+        "W41120202602310000000001.zip",
+        "W5122020260822000001.zip",
+        "W512202026082200000001.zip",
+        "W51220202608220000000.zip",
+        "W51320202608220000001.zip",
+        "W41110202608220000000001",
+        "W41121202608220000000001.zip",
+        "w41120202608220000000001.zip",
+        "manifest-W41120.jsonl",
+        "W41120",
+        "",
+    ],
+)
+def test_what_no_day_or_month_could_be_called_is_no_name(name: str) -> None:
+    assert parse_object("10013", name) is None

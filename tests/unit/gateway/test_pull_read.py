@@ -13,7 +13,7 @@ from gateway.pull import parse_list
 from gateway.pull_read import read_delivery, whole_dwh
 from koma.energy import parse_kwh
 from koma.errors import PullError
-from tests.gateway_world import Deliveries, points, slot_start, xml_of
+from tests.gateway_deliveries import Deliveries, points, slot_start, xml_of
 
 NAME = "W41110202608221630000001.zip"
 GOOD = xml_of(slot_start(), "10013", [(points(1)[0], 12)]).decode()
