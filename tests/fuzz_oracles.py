@@ -151,7 +151,8 @@ def _series(epc: int, edt: bytes) -> Series:
             raise _RefusedError
         if edt[:6] == _NOT_SET:
             return None, []
-        newest = _in_calendar(moment_ms(int.from_bytes(edt[:2]), *edt[2:6]) - JST_MS)
+        newest = moment_ms(int.from_bytes(edt[:2]), *edt[2:6]) - JST_MS
+        _in_calendar(newest - (edt[6] - 1) * SLOT_MS)
         return newest, [(word(7 + 8 * index), word(11 + 8 * index)) for index in range(edt[6])]
     return None, []
 

@@ -152,7 +152,7 @@ def scan_property(at: int) -> tuple[int, int, int, int]:
             return BAD_PDC, at + 1, 0, 0
         if date_not_set(edt):
             return OK, at, 0, 0
-        if stamp_ms(edt, 0) == NO_TIME:
+        if stamp_ms(edt, 0) - (count - 1) * STEP_MS < FIRST_MS:  # the oldest, also where there is no newest
             return BAD_DATE, edt, 0, 0
         for index in range(2 * count):
             bad += 1 if out_of_range(be32(edt + 7 + 4 * index)) else 0

@@ -5,7 +5,7 @@ A register is a count in the meter's own unit: kWh = register x coefficient (D3)
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from koma.limits import COEFFICIENT_MAX, NO_DATA, REGISTER_DIGITS_MAX, REGISTER_MAX
@@ -18,6 +18,8 @@ PAIRS_MAX: Final = 12
 UNIT_EXPONENTS: Final = {0: 0, 1: -1, 2: -2, 3: -3, 4: -4, 0x0A: 1, 0x0B: 2, 0x0C: 3, 0x0D: 4}
 """E1: the code of a unit and its power of ten in kWh."""
 
+_FIRST: Final = datetime(1, 1, 1, tzinfo=UTC)
+_SLOT: Final = timedelta(minutes=30)
 _DATE_NOT_SET: Final = b"\xff" * 6
 _HISTORY_NOT_SET: Final = 0x00FF
 _DAY_NOT_SET: Final = 0xFF
@@ -190,6 +192,8 @@ def _pairs(edt: bytes) -> Meaning:
     if edt[:6] == _DATE_NOT_SET:
         return {"read_at": None, "registers": None}
     newest = _moment(edt, 0, seconds=False)
+    if newest < _FIRST + (count - 1) * _SLOT:
+        raise _WrongError(0, f"{count} half-hours back from {newest.isoformat()} there is no calendar")
     pairs = [[_register(edt, 7 + 8 * index), _register(edt, 11 + 8 * index)] for index in range(count)]
     return {"read_at": newest.isoformat(), "registers": pairs}
 

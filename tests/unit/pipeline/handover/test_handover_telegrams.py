@@ -269,6 +269,7 @@ def test_an_extreme_stamp_is_a_stamp(tmp_path: Path) -> None:
     [
         (RECEIVED_MS, [fixed_time(0xEA, "0001-01-01T08:59:59", 1)]),
         (RECEIVED_MS, [pairs("0001-01-01T08:59", [(1, 2)])]),
+        (RECEIVED_MS, [pairs("0001-01-01T09:30", [(1, 2)] * 3)]),
         (RECEIVED_MS, [fixed_time(0xEA, "0001-01-02T00:00:00", 1), history(0xE2, 1, REGISTERS)]),
         (RECEIVED_MS, [history(0xE4, 99, REGISTERS), fixed_time(0xEA, "0001-04-10T00:00:00", 1)]),
         (253_402_300_799_999, [history(0xE2, 0, REGISTERS)]),
@@ -280,6 +281,11 @@ def test_a_stamp_before_or_behind_the_calendar_is_none(
     found = decoded(tmp_path, record(b"M1", received_ms, frame(properties)))
     assert (found.reads, found.codes) == ([], ["frame"])
     assert "no such date" in found.rejected[0].detail
+
+
+def test_the_first_stamps_of_the_calendar_are_stamps(tmp_path: Path) -> None:
+    found = decoded(tmp_path, one(pairs("0001-01-01T10:00", [(1, 2)] * 3)))
+    assert [each.read_at_ms for each in found.reads][-1] == -62_135_596_800_000
 
 
 @pytest.mark.parametrize("rows_max", [1, 2, 5, 50, 1000])
