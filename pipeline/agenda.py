@@ -4,8 +4,8 @@
 Nothing here touches a file, so the order is a function of what lies in landing, what was issued and the clock.
 
 1. An instant falls due (by the wall clock some seconds after it). Of what lies in landing at that moment the current
-   files are taken in first, however long that takes; then, for `watch_backfill_s` at most, the mixed ones and the
-   backfill. Then the instant is issued. What lands meanwhile does not hold it up.
+   files are taken in first, however long that takes; from then on, for `watch_backfill_s` at most, the mixed ones and
+   the backfill. Then the instant is issued. What lands meanwhile does not hold it up.
 2. With no instant due, current files are taken in as soon as a turn is full or the first has waited long enough to make
    a turn worth its price.
 3. Else backfill is taken in, if a turn of it is likely to end before the next instant falls due.
@@ -56,8 +56,8 @@ class _Before:
     """What lay in landing when an instant fell due."""
 
     to_ms: int
-    since_ms: int
     files: frozenset[tuple[str, int]]
+    current_done_ms: int | None = None  # when the last current one of them was in
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ class Agenda:
         if may_issue and due_ms > state.issued_ms:
             if self._before is None or self._before.to_ms <= state.issued_ms:
                 there = frozenset((each.name, each.inode) for each in backlog.files)
-                self._before = _Before(self._target_ms(state, now_ms, points), now_ms, there)
+                self._before = _Before(self._target_ms(state, now_ms, points), there)
             return self._before_issue(self._before, backlog, state, files, now_ms, rejudge=rejudge)
         self._before = None
         current, rest = self._split(state, files)
@@ -155,7 +155,9 @@ class Agenda:
         current, rest = self._split(state, ours)
         if current:
             return Step(Kind.CURRENT, tuple(cut_turn(current, self.settings)))
-        waited_ms = now_ms - before.since_ms
+        if before.current_done_ms is None:
+            before.current_done_ms = now_ms
+        waited_ms = now_ms - before.current_done_ms
         if self.by_hand or 0 <= waited_ms < self.settings.watch_backfill_s * 1000:
             if any(
                 not each.looked and not each.shut and (each.name, each.inode) in before.files for each in backlog.files

@@ -9,7 +9,8 @@ a file; nothing of it is durable or decides what a read is. By its stamps a file
 - `BACKFILL`: none does.
 
 Which slots are open moves on with the instants issued, so the same file may become backfill while it waits. Within a
-kind the file with the larger share of open slots goes first, then the one that was seen first.
+kind the file with the larger share of open slots goes first. Of backfill the smaller one does, by powers of two of its
+rows: the odd late read must not wait behind a flood that landed before it. Then the one that was seen first.
 """
 
 import os
@@ -67,6 +68,11 @@ class Landed:
         """Return `CURRENT`, `MIXED` or `BACKFILL`."""
         share = self.share_open(open_ms)
         return CURRENT if share >= 0.5 else MIXED if share > 0 else BACKFILL
+
+    def rank(self, open_ms: int) -> tuple[int, float, int, int, str]:
+        """Return what the file is sorted by: those that go first have the smaller rank."""
+        kind = self.kind(open_ms)
+        return kind, -self.share_open(open_ms), self.rows.bit_length() * (kind == BACKFILL), self.seen_ms, self.name
 
 
 @dataclass(slots=True)
@@ -154,7 +160,7 @@ class Backlog:
 
         """
         free = [each for each in self._files.values() if each.looked and not self._waits(each.name, known_ms)]
-        return sorted(free, key=lambda each: (each.kind(open_ms), -each.share_open(open_ms), each.seen_ms, each.name))
+        return sorted(free, key=lambda each: each.rank(open_ms))
 
     def _waits(self, name: str, known_ms: int) -> bool:
         aside = self.aside.get(name)

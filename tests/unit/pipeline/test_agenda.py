@@ -65,6 +65,29 @@ def test_current_goes_before_mixed_before_backfill(home: Home) -> None:
     assert [each.name for each in backlog.ready(OPEN, T)] == ["c-current.echonet", "b-mixed.csv", "a-history.arrow"]
 
 
+def test_the_odd_late_file_goes_before_a_flood_that_landed_before_it() -> None:
+    old = OPEN - 30 * HOUR_MS
+    files = [
+        landed("flood-0", old, rows=90_000, seen_ms=0),
+        landed("flood-1", old, rows=80_000, seen_ms=1),
+        landed("late", old, rows=500, seen_ms=2),
+    ]
+    assert [each.name for each in sorted(files, key=lambda each: each.rank(OPEN))] == ["late", "flood-0", "flood-1"]
+
+
+def test_however_long_current_files_take_backfill_has_its_seconds_after_them(home: Home) -> None:
+    now_ms = T + 11 * MINUTE_MS
+    plan, backlog, known = agenda(home), looked_at(home, now_ms), state(T + 5 * MINUTE_MS)
+    assert plan.next_step(backlog, known, now_ms).kind is Kind.CURRENT
+    done_ms = now_ms + 45_000
+    (home.landing / "c-current.echonet").unlink()
+    backlog.scan(done_ms)
+
+    kinds = [plan.next_step(backlog, known, done_ms + ms).kind for ms in (0, 19_999, 20_000)]
+
+    assert kinds == [Kind.BACKFILL, Kind.BACKFILL, Kind.ISSUE]
+
+
 def test_an_instant_waits_for_current_files_and_only_so_long_for_others(home: Home) -> None:
     now_ms = T + 11 * MINUTE_MS
     plan, backlog, known = agenda(home), looked_at(home, now_ms), state(T + 5 * MINUTE_MS)
@@ -74,7 +97,7 @@ def test_an_instant_waits_for_current_files_and_only_so_long_for_others(home: Ho
     backlog.scan(now_ms)
     second = plan.next_step(backlog, known, now_ms + 19_000)
     assert (second.kind, second.files[0].name) == (Kind.BACKFILL, "b-mixed.csv")
-    third = plan.next_step(backlog, known, now_ms + 20_000)
+    third = plan.next_step(backlog, known, now_ms + 39_000)
     assert (third.kind, third.to_ms) == (Kind.ISSUE, T + 10 * MINUTE_MS)
 
 
