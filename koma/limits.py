@@ -18,6 +18,8 @@ COEFFICIENT_MAX = 999_999
 REGISTER_DIGITS_MAX = 8
 REGISTER_MAX = 99_999_999
 """Largest value a register shows: eight digits."""
+REGISTER_BITS, ARRIVAL_BITS = 27, 37
+"""A register and when it arrived in one word: four years of ms after a stamp."""
 NO_READ = 0xFFFF_FFFF
 """Null in a uint32 register column."""
 NO_DATA = 0xFFFF_FFFE
@@ -85,6 +87,8 @@ def check() -> None:
     """
     relations = {
         "a register value is never a marker": REGISTER_MAX < NO_DATA < NO_READ <= 2**32 - 1,
+        "a register and its arrival are one word": REGISTER_BITS + ARRIVAL_BITS == 64
+        and REGISTER_MAX < 1 << REGISTER_BITS,
         "the register shows its digits": REGISTER_MAX == 10**REGISTER_DIGITS_MAX - 1,
         "every interval length divides the slot": all(SLOT_MINUTES % m == 0 for m in INTERVAL_MINUTES_ALLOWED),
         "a day is a whole number of slots": 24 * 60 % SLOT_MINUTES == 0,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.jit import kernel
+from pipeline.register_kernels import arrival_of, register_of
 
-ABSENT_MS = 1 << 62
 ALWAYS_MS = -(1 << 62)
 OPEN_MS = 1 << 62
 MS_PER_SLOT = 1_800_000
@@ -61,12 +61,12 @@ class Dated(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """The registers of a shard at both ends of a slot, by local installation index."""
+    """The registers of a shard at both ends of a slot, by local installation index: words of two columns."""
 
-    start_value: NDArray[np.uint32]
-    start_arrival: NDArray[np.int64]
-    end_value: NDArray[np.uint32]
-    end_arrival: NDArray[np.int64]
+    start: NDArray[np.uint64]
+    start_base_ms: int
+    end: NDArray[np.uint64]
+    end_base_ms: int
     other_local: NDArray[np.uint32]  # an operator's registers: they count instead from `other_ms` on
     other_at_end: NDArray[np.uint8]
     other_value: NDArray[np.uint32]
@@ -112,9 +112,9 @@ def difference(start: int, end: int, modulus: int, factor: int, cap_dwh: int) ->
 def register_at(at_ms: int, slot_start_ms: int, local: int, ends: Ends, instant_ms: int) -> tuple[bool, int]:
     """Return (known, register) of a read at `at_ms`, which must be an end of the slot, as known at the instant."""
     if at_ms == slot_start_ms:
-        at_end, arrival, value = 0, ends.start_arrival[local], np.int64(ends.start_value[local])
+        at_end, arrival, value = 0, arrival_of(ends.start[local], ends.start_base_ms), register_of(ends.start[local])
     elif at_ms == slot_start_ms + MS_PER_SLOT:
-        at_end, arrival, value = 1, ends.end_arrival[local], np.int64(ends.end_value[local])
+        at_end, arrival, value = 1, arrival_of(ends.end[local], ends.end_base_ms), register_of(ends.end[local])
     else:
         return False, np.int64(0)
     since = np.int64(ALWAYS_MS)

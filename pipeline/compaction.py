@@ -30,7 +30,6 @@ from pipeline.held import join_held
 from pipeline.home import Home
 from pipeline.journal import Journal, StampIndex
 from pipeline.register_files import RegisterFile, offset_type
-from pipeline.register_kernels import ABSENT_MS
 from pipeline.registers import Column, close_files
 
 SETTLED_MS = 3 * 3_600_000
@@ -223,9 +222,9 @@ def _elected(
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]:
     """Return (local, value, arrival) of the reads that count among those of some files."""
     parts = [reads for file in chosen.values() for reads in file.reads(*file.sections(stamp, shard))]
-    column = Column.formed(parts)
-    local = np.flatnonzero(column.arrival != ABSENT_MS)
-    return local.astype(np.uint32), column.value[local], column.arrival[local]
+    column = Column.formed(stamp, parts)
+    local = column.present()
+    return local.astype(np.uint32), column.values(local), column.arrivals(local)
 
 
 def _write_file(

@@ -23,6 +23,7 @@ from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
+from pipeline.registers import Column
 from pipeline.shard_cells import shard_cells, slot_ends
 from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups
 
@@ -97,7 +98,7 @@ class ComputeCells(beam.DoFn):  # type: ignore[misc]  # Beam has no types
         for plan in plans:
             ends = slot_ends(book, issue.supersessions, shard, plan.slot, installs)
             instants = np.array(plan.instants, np.int64)
-            received = int(np.count_nonzero(ends.end_arrival <= issue.to_ms))
+            received = Column(ends.end, ends.end_base_ms).known_at(issue.to_ms)
             payload = shard_cells(view, shard, plan.slot, instants, plan.real, ends, references=issue.xml)
             cells = Packed((shard, plan.instants, plan.real, received), payload)
             (cells,) = spilled([cells], issue.spill / f"cells-{plan.slot}-{shard:05d}")

@@ -32,6 +32,7 @@ from pipeline.cell_kernels import (
     walk_cell,
 )
 from pipeline.jit import inlined, kernel
+from pipeline.register_kernels import arrival_of, register_of
 
 BLOCK: Final = 256
 """Points measured together."""
@@ -248,7 +249,7 @@ def timelines(
     (area, attr_of, _, attr_telemetry, attr_cap_dwh, _, _, supply_of, _, _, supply_retailer, supply_bg, _, _,
      install_of, install_local, _, _, install_modulus, install_factor, _, _, _, _) = dated
     # fmt: on
-    start_value, start_arrival, end_value, end_arrival, other_local, _, _, _ = ends
+    start_word, start_base_ms, end_word, end_base_ms, other_local, _, _, _ = ends
     by_retailer, by_group, by_area = totals
     count, chosen = 0, np.empty((3, BLOCK), np.uint64)
     for block in range(len(blocks)):
@@ -266,11 +267,12 @@ def timelines(
                 count = walk_cell(dated, begin + k, slot, ends, instants, real, out, count, totals)
                 continue
             local, owner = np.uint64(install_local[i]), np.uint64(supply_retailer[s])
-            step = first_step(instants, max(start_arrival[local], end_arrival[local]))
+            start, end = start_word[local], end_word[local]
+            step = first_step(instants, max(arrival_of(start, start_base_ms), arrival_of(end, end_base_ms)))
             quality, energy = (MISSING if attr_telemetry[a] == 1 else NO_TELEMETRY), np.int64(0)
             if step < len(instants):
-                start, end, cap_dwh = np.int64(start_value[local]), np.int64(end_value[local]), attr_cap_dwh[a]
-                quality, energy = difference(start, end, install_modulus[i], install_factor[i], cap_dwh)
+                begun, ended, cap_dwh = register_of(start), register_of(end), attr_cap_dwh[a]
+                quality, energy = difference(begun, ended, install_modulus[i], install_factor[i], cap_dwh)
             if step < min(real, READY_STEPS) and quality <= SPIKE and owner > 0 and energy < READY_ENERGY:
                 group = owner * np.uint64(READY_STEPS) + np.uint64(step)
                 counts[group] += 1

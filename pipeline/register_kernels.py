@@ -1,16 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kernels of the register book: which read of an installation and stamp counts, and what becomes of the others."""
+"""Kernels of the register book: which read of an installation and stamp counts, and what becomes of the others.
+
+A cell of a column is one word: the arrival, in ms after the column's base, above the register. So the read that counts,
+the earliest and at equal times the smaller, is the smallest word, and a cell is one line of memory.
+"""
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.jit import kernel
+from koma.limits import ARRIVAL_BITS, REGISTER_BITS
+from pipeline.jit import inlined, kernel
 
 ABSENT_MS = 1 << 62
+ABSENT: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""The word of a cell without a read."""
+LATEST_MS: Final = (1 << ARRIVAL_BITS) - 2
+"""The latest arrival that a word holds, ms after the base: four years. What comes later yet counts from then."""
+_REGISTER_BITS: Final = np.uint64(REGISTER_BITS)
+_REGISTER: Final = np.uint64((1 << REGISTER_BITS) - 1)
 
 ACCEPTED = 0
 DUPLICATE = 1
 CONFLICT = 2
+
+
+@inlined
+def register_of(word: np.uint64) -> int:
+    """Return the register of a cell that has one."""
+    return np.int64(word & _REGISTER)
+
+
+@inlined
+def arrival_of(word: np.uint64, base_ms: int) -> int:
+    """Return when the register of a cell arrived, `ABSENT_MS` where there is none."""
+    return np.int64(ABSENT_MS) if word == ABSENT else base_ms + np.int64(word >> _REGISTER_BITS)
 
 
 @kernel
@@ -18,25 +43,23 @@ def elect(
     local: NDArray[np.uint32],
     value: NDArray[np.uint32],
     later_ms: NDArray[np.uint32],
-    first_ms: int,
-    best_value: NDArray[np.uint32],
-    best_arrival: NDArray[np.int64],
+    since_base_ms: int,
+    words: NDArray[np.uint64],
 ) -> tuple[int, int]:
-    """Let the earliest arrival win in each column cell; at equal times the smaller value. Order-free.
+    """Let the smallest word win in each column cell. Order-free.
 
-    Arrivals are ms after `first_ms`. Returns how many reads found their cell empty, and the latest arrival.
+    Arrivals are `later_ms` + `since_base_ms` after the column's base. Returns how many reads found their cell empty,
+    and the greatest of `later_ms`.
     """
-    fresh, latest = 0, -ABSENT_MS
+    fresh, latest = 0, np.int64(0)
     for i in range(len(local)):
         k = local[i]
-        arrival = first_ms + np.int64(later_ms[i])
-        held = best_arrival[k]
-        if arrival <= held:
-            fresh += held == ABSENT_MS
-            if arrival < held or value[i] < best_value[k]:
-                best_arrival[k] = arrival
-                best_value[k] = value[i]
-        latest = max(latest, arrival)
+        later = np.int64(later_ms[i])
+        word = np.uint64(later + since_base_ms) << _REGISTER_BITS | np.uint64(value[i])
+        held = words[k]
+        fresh += held == ABSENT
+        words[k] = min(held, word)
+        latest = max(latest, later)
     return fresh, latest
 
 
@@ -44,21 +67,21 @@ def elect(
 def classify(
     local: NDArray[np.uint32],
     value: NDArray[np.uint32],
-    best_value: NDArray[np.uint32],
-    base_value: NDArray[np.uint32],
-    base_arrival: NDArray[np.int64],
+    best: NDArray[np.uint64],
+    base: NDArray[np.uint64],
     seen: NDArray[np.uint8],
     verdict: NDArray[np.uint8],
 ) -> None:
     """Say of each read whether it is accepted, a duplicate of the elected value or in conflict with it.
 
-    `seen` (zeros, one a column cell) is used to accept one read a cell only.
+    `best` and `base` are words of the column after the reads and before; `seen` (zeros, one a column cell) is used to
+    accept one read a cell only.
     """
     for i in range(len(local)):
         k = local[i]
-        if value[i] != best_value[k]:
+        if value[i] != register_of(best[k]):
             verdict[i] = CONFLICT
-        elif seen[k] == 1 or (base_arrival[k] != ABSENT_MS and base_value[k] == value[i]):
+        elif seen[k] == 1 or (base[k] != ABSENT and register_of(base[k]) == value[i]):
             verdict[i] = DUPLICATE
         else:
             verdict[i] = ACCEPTED
@@ -66,31 +89,21 @@ def classify(
 
 
 @kernel
-def latest_change(
-    best_value: NDArray[np.uint32],
-    best_arrival: NDArray[np.int64],
-    base_value: NDArray[np.uint32],
-    base_arrival: NDArray[np.int64],
-) -> int:
-    """Return the latest arrival in the column cells that the election changed; -`ABSENT_MS` where it changed none."""
-    last = -ABSENT_MS
-    for k in range(len(best_value)):
-        if best_arrival[k] != base_arrival[k] or best_value[k] != base_value[k]:
-            last = max(last, best_arrival[k])
-    return last
+def latest_change(best: NDArray[np.uint64], base: NDArray[np.uint64]) -> int:
+    """Return the latest arrival in the cells that the election changed, ms after the base; -1 where it changed none."""
+    last = np.int64(-1)
+    for k in range(len(best)):
+        if best[k] != base[k]:
+            last = max(last, np.int64(best[k] >> _REGISTER_BITS))
+    return int(last)
 
 
 @kernel
-def mark_displaced(
-    best_value: NDArray[np.uint32],
-    base_value: NDArray[np.uint32],
-    base_arrival: NDArray[np.int64],
-    displaced: NDArray[np.uint8],
-) -> int:
+def mark_displaced(best: NDArray[np.uint64], base: NDArray[np.uint64], displaced: NDArray[np.uint8]) -> int:
     """Mark the column cells in which another value stood before; count them."""
     count = 0
-    for k in range(len(best_value)):
-        lost = base_arrival[k] != ABSENT_MS and best_value[k] != base_value[k]
+    for k in range(len(best)):
+        lost = base[k] != ABSENT and register_of(best[k]) != register_of(base[k])
         displaced[k] = lost
         count += lost
     return count

@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koma.limits import REGISTER_BITS
+from koma.slots import MS_PER_SLOT
 from pipeline.register_files import Reads, RegisterFile
 from pipeline.register_kernels import (
+    ABSENT,
     ABSENT_MS,
     CONFLICT,
+    LATEST_MS,
     classify,
     elect,
     latest_change,
@@ -28,53 +33,97 @@ from pipeline.register_kernels import (
 from pipeline.state import Segment, StampIndex
 
 CACHE_BYTES_MAX = 4 << 30
+EARLIEST_MS: Final = 3_600_000
+"""No read arrives so long before its stamp: its time lies at most minutes ahead of its arrival."""
 _FILES_MAX = 512
+_NARROW_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """The registers of one shard at one stamp, by local installation index; arrival `ABSENT_MS` = none."""
+    """The registers of one shard at one stamp, a word for each local installation index (see `register_kernels`).
 
-    value: NDArray[np.uint32]
-    arrival: NDArray[np.int64]
+    Attributes:
+        words: arrival above register, by local installation; `ABSENT` = none.
+        base_ms: from which the words count arrivals, ms UTC.
+    """
+
+    words: NDArray[np.uint64]
+    base_ms: int
 
     @classmethod
-    def empty(cls, installs: int) -> "Column":
+    def empty(cls, stamp: int, installs: int) -> "Column":
         """Return a column without any read."""
-        return cls(np.zeros(installs, np.uint32), np.full(installs, ABSENT_MS, np.int64))
+        return cls(np.full(installs, ABSENT, np.uint64), stamp * MS_PER_SLOT - EARLIEST_MS)
 
     @classmethod
-    def formed(cls, parts: Sequence[Reads], installs: int = 0) -> "Column":
+    def formed(cls, stamp: int, parts: Sequence[Reads], installs: int = 0) -> "Column":
         """Return the column that reads of one shard and stamp elect, with at least `installs` places."""
         top = max((int(reads.local.max()) + 1 for reads in parts if len(reads)), default=0)
-        column = cls.empty(max(installs, top))
+        column = cls.empty(stamp, max(installs, top))
         for reads in parts:
-            elect(reads.local, reads.value, reads.later_ms, reads.first_ms, column.value, column.arrival)
+            column.let_in(reads)
         return column
+
+    def let_in(self, reads: Reads) -> tuple[int, int]:
+        """Elect over further reads, in place.
+
+        Returns how many found their cell empty, and their latest arrival, ms UTC; -`ABSENT_MS` where there are none.
+        """
+        if len(reads) == 0:
+            return 0, -ABSENT_MS
+        later_ms, since_ms = reads.later_ms, reads.first_ms - self.base_ms
+        if since_ms < 0 or since_ms + _greatest(later_ms) > LATEST_MS:
+            later_ms, since_ms = np.clip(later_ms.astype(np.int64) + since_ms, 0, LATEST_MS), 0
+            fresh, _ = elect(reads.local, reads.value, later_ms, since_ms, self.words)
+            return fresh, reads.first_ms + int(reads.later_ms.max())
+        fresh, latest_ms = elect(reads.local, reads.value, later_ms, since_ms, self.words)
+        return fresh, reads.first_ms + latest_ms
+
+    def values(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return the registers of some installations that have one."""
+        return (self.words[rows] & np.uint64((1 << REGISTER_BITS) - 1)).astype(np.uint32)
+
+    def arrivals(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return when the registers of some installations arrived, ms UTC."""
+        return self.base_ms + (self.words[rows] >> np.uint64(REGISTER_BITS)).astype(np.int64)
+
+    def present(self) -> NDArray[np.int64]:
+        """Return the installations that have a register, ascending."""
+        return np.flatnonzero(self.words != ABSENT)
+
+    def known_at(self, instant_ms: int) -> int:
+        """Count the registers that had arrived by an instant, ms UTC."""
+        past_ms = min(max(instant_ms - self.base_ms + 1, 0), LATEST_MS + 1)
+        return int(np.count_nonzero(self.words < np.uint64(past_ms << REGISTER_BITS)))
 
     def copy(self) -> "Column":
         """Return a column to write to."""
-        return Column(self.value.copy(), self.arrival.copy())
+        return Column(self.words.copy(), self.base_ms)
 
     def resized(self, installs: int) -> "Column":
         """Return the column with room for installations that came later."""
-        if len(self.value) >= installs:
+        if len(self.words) >= installs:
             return self
-        column = Column.empty(installs)
-        column.value[: len(self.value)] = self.value
-        column.arrival[: len(self.arrival)] = self.arrival
-        return column
+        words = np.full(installs, ABSENT, np.uint64)
+        words[: len(self.words)] = self.words
+        return Column(words, self.base_ms)
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory."""
-        return self.value.nbytes + self.arrival.nbytes
+        return self.words.nbytes
+
+
+def _greatest(later_ms: NDArray[Any]) -> int:
+    """Return a bound of some offsets: that of their type, where it is narrow."""
+    return int(later_ms.max()) if later_ms.dtype.itemsize > _NARROW_BYTES else int(np.iinfo(later_ms.dtype).max)
 
 
 @lru_cache(maxsize=4)
-def _blank(installs: int) -> Column:
-    """Return a column without any read, shared: not to be written to."""
-    return Column.empty(installs)
+def _blank(installs: int) -> NDArray[np.uint64]:
+    """Return words without any read, shared: not to be written to."""
+    return Column.empty(0, installs).words
 
 
 _Key = tuple[Path, int, int, tuple[str, ...]]  # folder of registers, shard, stamp, files
@@ -178,14 +227,14 @@ class RegisterBook:
         """Return the column of `shard` at `stamp` with at least `installs` places. Not to be written to."""
         names = self.names(shard, stamp)
         if not names:
-            return _blank(installs)
+            return Column(_blank(installs), Column.empty(stamp, 0).base_ms)
         key = (self._folder, shard, stamp, names)
         column = _CACHE.get(key)
-        if column is None or len(column.value) < installs:
+        if column is None or len(column.words) < installs:
             parts = [
                 reads for name in names for reads in self._file(name).reads(*self._file(name).sections(stamp, shard))
             ]
-            column = Column.formed(parts, installs)
+            column = Column.formed(stamp, parts, installs)
             _CACHE.put(key, column)
         return column
 
@@ -251,7 +300,7 @@ def let_in(base: Column, parts: Sequence[Reads]) -> Elected:
     best = base.copy()
     fresh, latest = 0, -ABSENT_MS
     for part in parts:
-        mine, last = elect(part.local, part.value, part.later_ms, part.first_ms, best.value, best.arrival)
+        mine, last = best.let_in(part)
         fresh, latest = fresh + mine, max(latest, last)
     if fresh == sum(map(len, parts)):  # as nearly always: every read is the first of its cell
         counts = np.array([sum(len(part) for part in parts if part.counted), 0, 0])
@@ -261,12 +310,12 @@ def let_in(base: Column, parts: Sequence[Reads]) -> Elected:
 
 def _classified(base: Column, best: Column, parts: Sequence[Reads]) -> Elected:
     counts = np.zeros(3, np.int64)
-    seen = np.zeros(len(best.value), np.uint8)
+    seen = np.zeros(len(best.words), np.uint8)
     lost: list[Lost] = []
     latest_ms = -ABSENT_MS
     for part in parts:
         verdict = np.empty(len(part), np.uint8)
-        classify(part.local, part.value, best.value, base.value, base.arrival, seen, verdict)
+        classify(part.local, part.value, best.words, base.words, seen, verdict)
         if part.counted:
             counts += np.bincount(verdict, minlength=3)
         bad = np.flatnonzero(verdict == CONFLICT)
@@ -276,11 +325,11 @@ def _classified(base: Column, best: Column, parts: Sequence[Reads]) -> Elected:
         if len(bad):
             counted = np.full(len(bad), int(part.counted))
             lost.append(Lost(part.local[bad], part.value[bad], part.arrivals(bad), counted))
-    displaced = np.empty(len(best.value), np.uint8)
-    if mark_displaced(best.value, base.value, base.arrival, displaced):
+    displaced = np.empty(len(best.words), np.uint8)
+    if mark_displaced(best.words, base.words, displaced):
         where = np.flatnonzero(displaced)
         lost.append(
-            Lost(where.astype(np.uint32), base.value[where], base.arrival[where], np.zeros(len(where), np.int64))
+            Lost(where.astype(np.uint32), base.values(where), base.arrivals(where), np.zeros(len(where), np.int64))
         )
-    changed_ms = latest_change(best.value, best.arrival, base.value, base.arrival)
-    return Elected(best, counts, latest_ms, changed_ms, tuple(lost))
+    changed = latest_change(best.words, base.words)
+    return Elected(best, counts, latest_ms, -ABSENT_MS if changed < 0 else best.base_ms + changed, tuple(lost))

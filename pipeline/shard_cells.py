@@ -39,10 +39,10 @@ def slot_ends(book: RegisterBook, supersessions: Sequence[Supersession], shard: 
     start, end = book.column(shard, slot, installs), book.column(shard, slot + 1, installs)
     rows = [each for each in supersessions if each.shard == shard and each.stamp in (slot, slot + 1)]
     return Ends(
-        start.value,
-        start.arrival,
-        end.value,
-        end.arrival,
+        start.words,
+        start.base_ms,
+        end.words,
+        end.base_ms,
         np.array([each.local for each in rows], np.uint32),
         np.array([each.stamp - slot for each in rows], np.uint8),
         np.array([each.value for each in rows], np.uint32),

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from koma.limits import REGISTER_BITS
 from koma.slots import slot_at_ms
-from pipeline.cell_kernels import ABSENT_MS, NOBODY, Dated, Ends, difference
+from pipeline.cell_kernels import NOBODY, Dated, Ends, difference
 from pipeline.master import MasterView
 from pipeline.master.blocks import measured
 from pipeline.master.view import ALWAYS_MS, OPEN_MS
 from pipeline.plain_kernels import READY_STEPS
 from pipeline.quality import QUALITIES
 from pipeline.ready_kernels import unpack_ready
+from pipeline.register_kernels import ABSENT
 from pipeline.shard_cells import shard_cells
 from tests.homes import MINUTE_MS, SLOT_MS, at
 
@@ -105,9 +107,9 @@ def dated(points: Sequence[Point]) -> Dated:
 def ends(points: Sequence[Point]) -> Ends:
     meters = [meter for point in points for meter in point.meters]
 
-    def column(reads: Sequence[int | None], stamp_ms: int) -> tuple[Any, Any]:
-        arrival = [ABSENT_MS if read is None else stamp_ms + 2 * MINUTE_MS for read in reads]
-        return np.array([read or 0 for read in reads], np.uint32), np.array(arrival, np.int64)
+    def column(reads: Sequence[int | None], stamp_ms: int) -> tuple[Any, int]:
+        words = [ABSENT if read is None else np.uint64(2 * MINUTE_MS << REGISTER_BITS | read) for read in reads]
+        return np.array(words, np.uint64), stamp_ms
 
     start, end = column([m.start for m in meters], START), column([m.end for m in meters], END)
     nothing = np.empty(0, np.uint32)

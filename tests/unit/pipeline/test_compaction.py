@@ -22,7 +22,6 @@ from pipeline.home import Home, open_home
 from pipeline.journal import Journal
 from pipeline.prefilter.cut import cut
 from pipeline.prefilter.route import Found
-from pipeline.register_kernels import ABSENT_MS
 from pipeline.registers import RegisterBook
 from tests.crashes import Crashed, crash_before
 
@@ -92,8 +91,9 @@ def cells(home: Home, journal: Journal) -> Cells:
         for shard in range(SHARDS):
             for stamp in journal.state.index.names:
                 column = book.column(shard, stamp, INSTALLS)
-                for local in np.flatnonzero(column.arrival != ABSENT_MS).tolist():
-                    known[shard, local, stamp] = (int(column.value[local]), int(column.arrival[local]))
+                present = column.present()
+                cells = zip(column.values(present).tolist(), column.arrivals(present).tolist(), strict=True)
+                known |= {(shard, k, stamp): cell for k, cell in zip(present.tolist(), cells, strict=True)}
     return known
 
 

@@ -8,23 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from koma.slots import MS_PER_SLOT
 from pipeline.columns import write_columns
 from pipeline.journal import Segment
 from pipeline.prefilter import Found
 from pipeline.prefilter.cut import cut
-from pipeline.register_files import RegisterFile
-from pipeline.register_kernels import ABSENT_MS
-from pipeline.registers import Lost, RegisterBook, close_files, drop_before, let_in
+from pipeline.register_files import Reads, RegisterFile
+from pipeline.register_kernels import ABSENT_MS, LATEST_MS
+from pipeline.registers import EARLIEST_MS, Column, Lost, RegisterBook, close_files, drop_before, let_in
 
 INSTALLS = 4
 SHARDS = 3
 SHARD = 1
 Reading = tuple[int, int, int, int]  # installation, stamp, value, arrival
 
-readings = st.tuples(st.integers(0, INSTALLS - 1), st.integers(50, 53), st.integers(0, 3), st.integers(0, 4))
+AT = 54 * MS_PER_SLOT  # reads of stamps 50 to 53 arrive from then on, some after months
+arrivals = st.sampled_from([AT, AT + 1, AT + 2, AT + 3, AT + 5_000_000_000])
+readings = st.tuples(st.integers(0, INSTALLS - 1), st.integers(50, 53), st.integers(0, 3), arrivals)
 
 
 def found(reads: Sequence[Reading], *, counted: bool = True, shard: int = SHARD) -> Found:
@@ -91,10 +95,10 @@ class Shelf:
         for book in (self.book(), RegisterBook(fresh, self.segments)):
             for stamp in range(49, 55):
                 column = book.column(SHARD, stamp, INSTALLS)
-                for local in range(INSTALLS):
-                    if column.arrival[local] != ABSENT_MS:
-                        cell = (int(column.value[local]), int(column.arrival[local]))
-                        assert known.setdefault((local, stamp), cell) == cell
+                present = column.present()
+                cells = zip(column.values(present).tolist(), column.arrivals(present).tolist(), strict=True)
+                for local, cell in zip(present.tolist(), cells, strict=True):
+                    assert known.setdefault((local, stamp), cell) == cell
         return known
 
 
@@ -171,6 +175,25 @@ def test_stamps_years_apart_are_cut_all_the_same() -> None:
     assert part.arrivals(np.arange(2)).tolist() == [100, 5_000_000_000]
 
 
+@pytest.mark.parametrize("late_ms", [LATEST_MS - 1, LATEST_MS, 1 << 40])
+def test_what_arrives_years_after_its_stamp_counts_from_the_latest_arrival_there_is(late_ms: int) -> None:
+    base_ms = 50 * MS_PER_SLOT - EARLIEST_MS
+    reads = Reads(
+        np.array([0, 1, 1], np.uint32),
+        np.array([7, 9, 8], np.uint32),
+        np.array([0, late_ms, late_ms + 1]),
+        base_ms,
+    )
+    column = Column.empty(50, 3)
+    first = column.let_in(reads)
+
+    assert first == (2, base_ms + late_ms + 1)
+    assert column.present().tolist() == [0, 1]
+    assert column.arrivals(np.arange(2)).tolist() == [base_ms, base_ms + min(late_ms, LATEST_MS)]
+    assert column.values(np.arange(2)).tolist() == [7, 9 if late_ms < LATEST_MS else 8]
+    assert [column.known_at(base_ms + ms) for ms in (-1, 0, LATEST_MS - 2, LATEST_MS, 1 << 50)] == [0, 1, 1, 2, 2]
+
+
 def test_nothing_is_cut_into_nothing() -> None:
     assert cut([], [], SHARDS, 0) == {}
 
@@ -184,67 +207,67 @@ def test_arrivals_are_not_before_the_floor() -> None:
 def test_the_same_value_again_is_a_duplicate_and_another_one_later_a_conflict(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
 
-    first = shelf.take([(0, 50, 7, 100), (0, 50, 7, 200), (0, 50, 8, 150)])
-    second = shelf.take([(0, 50, 7, 300), (0, 50, 9, 300), (1, 50, 1, 300)])
+    first = shelf.take([(0, 50, 7, AT + 100), (0, 50, 7, AT + 200), (0, 50, 8, AT + 150)])
+    second = shelf.take([(0, 50, 7, AT + 300), (0, 50, 9, AT + 300), (1, 50, 1, AT + 300)])
 
-    assert first == Outcome(1, 1, 1, [(0, 50, 8, 150)], ((50, 100),))
-    assert second == Outcome(1, 1, 1, [(0, 50, 9, 300)], ((50, 300),))
-    assert shelf.cells() == {(0, 50): (7, 100), (1, 50): (1, 300)}
+    assert first == Outcome(1, 1, 1, [(0, 50, 8, AT + 150)], ((50, AT + 100),))
+    assert second == Outcome(1, 1, 1, [(0, 50, 9, AT + 300)], ((50, AT + 300),))
+    assert shelf.cells() == {(0, 50): (7, AT + 100), (1, 50): (1, AT + 300)}
 
 
 def test_a_read_that_arrived_earlier_displaces_the_one_that_was_taken_in_first(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    shelf.take([(2, 51, 7, 200)])
+    shelf.take([(2, 51, 7, AT + 200)])
 
-    assert shelf.take([(2, 51, 5, 100)]) == Outcome(1, 0, 0, [(2, 51, 7, 200)], ((51, 100),))
-    assert shelf.cells() == {(2, 51): (5, 100)}
+    assert shelf.take([(2, 51, 5, AT + 100)]) == Outcome(1, 0, 0, [(2, 51, 7, AT + 200)], ((51, AT + 100),))
+    assert shelf.cells() == {(2, 51): (5, AT + 100)}
 
 
 def test_of_two_reads_at_the_same_time_the_smaller_counts(tmp_path: Path) -> None:
-    outcome = Shelf(tmp_path).take([(0, 50, 9, 100), (0, 50, 8, 100)])
+    outcome = Shelf(tmp_path).take([(0, 50, 9, AT + 100), (0, 50, 8, AT + 100)])
 
-    assert (outcome.accepted, outcome.lost) == (1, [(0, 50, 9, 100)])
+    assert (outcome.accepted, outcome.lost) == (1, [(0, 50, 9, AT + 100)])
 
 
 def test_a_batch_that_changes_nothing_changes_no_stamp(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    shelf.take([(0, 50, 7, 100)])
+    shelf.take([(0, 50, 7, AT + 100)])
 
-    assert shelf.take([(0, 50, 7, 100)]).stamps == ()
+    assert shelf.take([(0, 50, 7, AT + 100)]).stamps == ()
 
 
 def test_a_read_that_another_installation_shares_is_counted_once(tmp_path: Path) -> None:
-    reads = [found([(0, 50, 7, 100)])], [found([(1, 50, 7, 100)], counted=False)]
+    reads = [found([(0, 50, 7, AT + 100)])], [found([(1, 50, 7, AT + 100)], counted=False)]
 
     outcome = Shelf(tmp_path).elect("00000001-000000.col", cut(*reads, SHARDS, 0), INSTALLS)
 
-    assert (outcome.accepted, outcome.duplicate, outcome.stamps) == (1, 0, ((50, 100),))
+    assert (outcome.accepted, outcome.duplicate, outcome.stamps) == (1, 0, ((50, AT + 100),))
 
 
 def test_an_installation_that_came_later_finds_its_place(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    shelf.take([(0, 50, 7, 100)], installs=1)
+    shelf.take([(0, 50, 7, AT + 100)], installs=1)
 
-    shelf.take([(3, 50, 1, 110)], installs=4)
+    shelf.take([(3, 50, 1, AT + 110)], installs=4)
 
-    assert shelf.cells() == {(0, 50): (7, 100), (3, 50): (1, 110)}
+    assert shelf.cells() == {(0, 50): (7, AT + 100), (3, 50): (1, AT + 110)}
 
 
 def test_a_run_that_was_given_up_leaves_no_trace_in_memory(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
-    given_up = cut([found([(0, 50, 7, 100), (1, 50, 1, 100)])], [], SHARDS, -1000)
+    given_up = cut([found([(0, 50, 7, AT + 100), (1, 50, 1, AT + 100)])], [], SHARDS, -1000)
     shelf.elect("00000001-000000.col", given_up, INSTALLS)
 
-    shelf.take([(1, 50, 2, 100)])
+    shelf.take([(1, 50, 2, AT + 100)])
 
-    assert shelf.cells() == {(1, 50): (2, 100)}
+    assert shelf.cells() == {(1, 50): (2, AT + 100)}
 
 
 def test_columns_of_earlier_stamps_and_of_files_that_are_gone_leave_the_memory_and_come_back_the_same(
     tmp_path: Path,
 ) -> None:
     shelf = Shelf(tmp_path)
-    shelf.take([(0, 50, 1, 1), (1, 51, 2, 2), (2, 52, 3, 3)])
+    shelf.take([(0, 50, 1, AT), (1, 51, 2, AT), (2, 52, 3, AT)])
     book = shelf.book()
     known = {stamp: book.column(SHARD, stamp, INSTALLS) for stamp in (50, 51, 52)}
 
@@ -252,6 +275,6 @@ def test_columns_of_earlier_stamps_and_of_files_that_are_gone_leave_the_memory_a
 
     kept = [stamp for stamp, column in known.items() if book.column(SHARD, stamp, INSTALLS) is column]
     assert kept == [51, 52]
-    assert np.array_equal(book.column(SHARD, 50, INSTALLS).value, known[50].value)
+    assert np.array_equal(book.column(SHARD, 50, INSTALLS).words, known[50].words)
     close_files([tmp_path / "00000001-000000.col"])
     assert not any(book.column(SHARD, stamp, INSTALLS) is column for stamp, column in known.items())

@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.cell_kernels import ABSENT_MS, MS_PER_SLOT, NOBODY, SPIKE, Ends, Timeline, Totals, walk_cell
+from koma.limits import REGISTER_BITS
+from pipeline.cell_kernels import MS_PER_SLOT, NOBODY, SPIKE, Ends, Timeline, Totals, walk_cell
 from pipeline.columns import Columns
 from pipeline.master import MasterView
 from pipeline.master.blocks import measured
 from pipeline.master.view import ALWAYS_MS, FIRST_SLOT, OPEN_MS, OPEN_SLOT
 from pipeline.plain_kernels import BLOCK, READY_STEPS
 from pipeline.ready_kernels import unpack_ready
+from pipeline.register_kernels import ABSENT, ABSENT_MS
 from pipeline.shard_cells import dated, shard_cells
 
 SLOT = 992_000
@@ -100,15 +102,18 @@ class World:
         end = (start + self._pick(*range(20), 60, 9_000, count=self.registers)) % 10_000
         late = [*[INSTANTS[0]] * 9, *INSTANTS, INSTANTS[1] + 1, INSTANTS[4] + 1, ABSENT_MS]
         return Ends(
-            start.astype(np.uint32),
-            self._pick(*late, count=self.registers),
-            end.astype(np.uint32),
-            self._pick(*late, count=self.registers),
+            *self._words(start, self._pick(*late, count=self.registers), START - 3_600_000),
+            *self._words(end, self._pick(*late, count=self.registers), END - 1),
             self._random.integers(0, self.registers, others).astype(np.uint32),
             self._pick(0, 1, count=others).astype(np.uint8),
             self._random.integers(0, 10_000, others).astype(np.uint32),
             np.sort(self._pick(*INSTANTS, count=others)),
         )
+
+    @staticmethod
+    def _words(value: Any, arrival: Any, base_ms: int) -> tuple[Any, int]:
+        later = (arrival - base_ms).astype(np.uint64) << np.uint64(REGISTER_BITS)
+        return np.where(arrival == ABSENT_MS, ABSENT, later | value.astype(np.uint64)), base_ms
 
 
 def walked(view: MasterView, ends: Ends, instants: Any, real: int) -> tuple[dict[int, list[Event]], Totals]:
