@@ -30,7 +30,8 @@ from pipeline.simulate import Options, simulate
 from tests.homes import HOUR_MS, MINUTE_MS, SLOT_MS, iso
 from tests.soaked import Area, MonthlyFiles, looked_at
 
-START_MS: Final = parse_jst("2026-10-06T00:00")
+START_MS: Final = parse_jst("2026-10-19T00:00")
+"""A Monday: meters read on Tuesday have their monthly file on the fourth business day after, in the tail of a week."""
 DAY_MS: Final = 24 * HOUR_MS
 TAIL_MS: Final = 9 * HOUR_MS
 """After the last day: its late reads arrive for six hours, its daily file comes at 06:15, its revisions until 08:45."""

@@ -9,6 +9,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -241,46 +242,68 @@ def _ledger(home: Home, area: Area, day: int, name: str, truth: Grid) -> list[st
 
 @dataclass(frozen=True, slots=True)
 class MonthlyFiles:
-    """The monthly files of a home, if it has any, against the days that were kept."""
+    """The monthly files of a home, if it has any, against the days that were kept.
+
+    A row is what a point used from `period_start` to `period_end` while the retailer was responsible. Where each of
+    these slots has a value, it is their sum, to the dWh; where some have none, the registers may still tell of more.
+    """
 
     home: Home
     kept: Path
     area: Area
 
     def wrong(self, counts: Counter[str]) -> list[str]:
-        """Say which cells of monthly files are not those of the slots' files; counts what was compared."""
-        found: list[str] = []
-        lines = [(path.parent, json.loads(line)) for path in sorted(self.home.deliveries.glob(f"*/*/{MONTHS}"))
-                 for line in path.read_text(encoding="utf-8").splitlines()]  # fmt: skip
-        by_revision = sorted((line for line in lines if "file" in line[1]), key=lambda each: each[1]["revision"])
-        days: dict[int, Grid] = {}
-        for folder, line in by_revision:
-            path = folder / f"{line['file'][: -len('.zip')]}.parquet"
-            if path.exists():
-                self._fill(days, pq.read_table(path, columns=_COLUMNS), self.area.number(folder.parent.name))
-        for day, grid in sorted(days.items()):
-            kept = self.kept / f"{day:03d}.npz"
-            if not kept.exists():
-                continue
-            with np.load(kept) as columns:
-                known = Grid(columns["owner"], columns["state"], columns["energy_dwh"])
-            there = grid.state != ABSENT
-            counts["monthly_cells"] += int(there.sum())
-            for each in (known.owner, known.state, known.energy_dwh):
-                each[~there] = 0
-            grid.owner[~there] = 0
-            found += _told_apart(self.area, f"day {day + 1}", "the monthly files and those of the slots", grid, known)
-        return found
+        """Say which rows of monthly files are not what the slots' files say; counts what was compared."""
+        paths = sorted(self.home.deliveries.glob(f"*/*/{MONTHS}"))
+        return [each for path in paths for each in self._manifest(path, counts)]
 
-    def _fill(self, days: dict[int, Grid], rows: Any, owner: int) -> None:
-        start_ms = rows["slot_start"].cast(pa.int64()).to_numpy()
-        day = (start_ms - self.area.options.start_ms) // MS_PER_DAY
-        for each in np.unique(day[(day >= 0) & (day < self.area.options.slots // SLOTS_A_DAY)]):
-            some = rows.filter(pa.array(day == each))
-            grid = days.setdefault(int(each), Grid.empty(len(self.area.points)))
-            slot = (some["slot_start"].cast(pa.int64()).to_numpy() - self.area.start_ms(int(each))) // MS_PER_SLOT
-            key = slot * len(self.area.points) + self.area.places(some["point_id"])
-            available = some["available"].to_numpy()
-            grid.owner.ravel()[key] = owner
-            grid.state.ravel()[key] = np.where(available, AVAILABLE, MISSING)
-            grid.energy_dwh.ravel()[key] = np.where(available, some["energy_dwh"].fill_null(0).to_numpy(), 0)
+    def _manifest(self, path: Path, counts: Counter[str]) -> Iterator[str]:
+        """Look at the last revision of each row of a retailer and reading day."""
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        files = [path.with_name(f"{line['file'][: -len('.zip')]}.parquet") for line in lines if "file" in line]
+        rows = pa.concat_tables(pq.read_table(file) for file in files)
+        place = self.area.places(rows["point_id"])
+        start, end = (rows[name].cast(pa.int64()).to_numpy() for name in ("period_start", "period_end"))
+        order = np.lexsort((rows["revision"].to_numpy(), start, place))
+        last = np.append((np.diff(place[order]) != 0) | (np.diff(start[order]) != 0), True)
+        rows, place, start, end = (rows.take(order[last]), *(each[order[last]] for each in (place, start, end)))
+        owner = self.area.number(path.parent.parent.name)
+        for first, until in np.unique(np.stack([start, end]), axis=1).T:
+            mine = np.flatnonzero((start == first) & (end == until))
+            yield from self._period(path, owner, (int(first), int(until)), rows.take(mine), place[mine], counts)
+
+    def _period(
+        self, path: Path, owner: int, period: tuple[int, int], rows: Any, place: NDArray[np.int64], counts: Counter[str]
+    ) -> Iterator[str]:
+        """Hold the rows of one period against the sum of its slots."""
+        known = np.zeros((3, len(place)), np.int64)  # slots, those that are missing, dWh
+        for slot in range(*((each - self.area.options.start_ms) // MS_PER_SLOT for each in period)):
+            grid = _kept_grid(self.kept, slot // SLOTS_A_DAY)
+            if grid is None:
+                return
+            hour = slot % SLOTS_A_DAY
+            here = grid.owner[hour, place] == owner
+            known += here * np.stack([here, grid.state[hour, place] != AVAILABLE, grid.energy_dwh[hour, place]]).astype(
+                np.int64
+            )
+        told = [rows[name].fill_null(0).to_numpy() for name in ("slots", "missing_slots", "energy_dwh")]
+        whole, available = known[1] == 0, rows["available"].to_numpy()
+        right = (told[0] == known[0]) & (told[1] == known[1])
+        right &= np.where(whole, available & (told[2] == known[2]), ~available | (told[2] >= known[2]))
+        counts["monthly_rows"] += len(place)
+        counts["monthly_rows_of_whole_periods"] += int(whole.sum())
+        counts["monthly_dwh_of_whole_periods"] += int(told[2][whole].sum())
+        for row in np.flatnonzero(~right)[:3]:
+            said, wanted = ([int(each[row]) for each in some] for some in (told, known))
+            point = self.area.points[int(place[row])]
+            yield f"{path.parent}: {point}: slots, missing, dWh are {said} a month, {wanted} by slots"
+
+
+@lru_cache(maxsize=4)
+def _kept_grid(folder: Path, day: int) -> Grid | None:
+    """Return a day that was looked at; None outside the window."""
+    path = folder / f"{day:03d}.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as columns:
+        return Grid(columns["owner"], columns["state"], columns["energy_dwh"])
