@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from tests.gateway_deliveries import Row, points, slot_start
-from tests.gateway_world import Gateway, Retailer, running_gateway, tls_client, until
+from tests.gateway_world import KOMA, Gateway, Retailer, environment_of, running_gateway, tls_client, until
 
 pytestmark = pytest.mark.xdist_group("test_gateway_days")  # one gateway serves the module
 
@@ -281,3 +282,28 @@ def test_a_day_that_is_no_longer_kept_is_gone_and_its_slots_with_it(gateway: Gat
     url = f"/{client.code}/FileReceiver?file={old}"
     until(lambda: client.door.head(url).status_code == 404, "the day to be forgotten")
     until(lambda: [each["from"][:10] for each in client.releases()] == ["2026-08-23"], "its release to be forgotten")
+
+
+def test_what_a_pipeline_issued_of_slots_and_of_their_day_agrees_in_the_retailer_s_hands(tmp_path: Path) -> None:
+    home, town = tmp_path / "home", tmp_path / "town"
+    environment = environment_of(home, (0, 0))
+
+    def koma(*command: str) -> None:
+        subprocess.run([*KOMA, *command], env=environment, check=True, capture_output=True)
+
+    koma("simulate", str(town), "--points", "60", "--slots", "62", "--retailers", "2", "--truth", "none")
+    koma("master", "import", str(town / "master"))
+    shutil.copytree(town / "landing", home / "landing", dirs_exist_ok=True)
+    koma("pipeline", "run", "--once")
+    day = max((home / "deliveries").glob("*/20261007/W41120*.zip"), key=lambda each: each.stat().st_size)
+
+    with running_gateway(home) as running:
+        client = client_of(running, tmp_path, day.parts[-3])
+        client.published(day.name)
+        for form in ("zip", "parquet"):
+            own = client.pull(tmp_path / form, "--format", form)["retailers"][client.code]
+            days = own["days"]
+            assert (days["differ"], days["alone"]) == (0, 0)
+            assert days["agree"] == days["ledger"]["cells"] > 48 * 10
+            assert days["ledger"]["slots"] == 3 + 48, "the home begins at 22:30 of the day before"
+            assert own["incomplete"] == []
