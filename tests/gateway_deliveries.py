@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 
 JST = timezone(timedelta(hours=9))
 
+MORNING_MIN = 24 * 60 + 375
+"""From the start of a day to 06:15 of the next one."""
 Row = tuple[str, int | None]
 """Point id and energy in dWh; None where it is missing."""
 
@@ -110,7 +112,7 @@ class Deliveries:
         *,
         revision: int = 0,
         split: int = 1,
-        after_min: int = (24 * 60) + 375,
+        after_min: int = MORNING_MIN,
         more: Sequence[Mapping[int, Sequence[Row]]] = (),
     ) -> list[str]:
         """Issue the file, or the splits, of a day: rows by time code, 1 to 48; gives the zips' names."""
@@ -128,7 +130,7 @@ class Deliveries:
         return self._told(retailer, day, "manifest-W41120.jsonl", lines)
 
     def issue_month(
-        self, retailer: str, reading: datetime, rows: Sequence[Row], *, revision: int = 0, after_min: int = 24 * 60 + 375
+        self, retailer: str, reading: datetime, rows: Sequence[Row], *, revision: int = 0, after_min: int = MORNING_MIN
     ) -> list[str]:
         """Issue the file of a meter-reading day; gives its name."""
         stem = f"W51220{reading:%Y%m%d}{revision:02d}00001"
