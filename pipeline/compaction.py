@@ -74,6 +74,11 @@ class Compacted:
         self.more = other.more
 
 
+def is_compacted(name: str) -> bool:
+    """Say whether a file of registers was made here: each of its sections ascends by installation, once each."""
+    return name.startswith(_MARK)
+
+
 class _StoppedError(Exception):
     """Something else is to be done."""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
+from koma.calendar import YEAR_FIRST, YEAR_LAST, BusinessCalendar
 from koma.slots import JST, MS_PER_SLOT, first_slot_of_day, slot_date, slot_start_ms
 
 MINUTE_MS = 60_000
@@ -25,6 +26,10 @@ REVISIONS_MS = (HOUR_MS // 2, HOUR_MS, 2 * HOUR_MS, 4 * HOUR_MS, 8 * HOUR_MS, 24
 DAILY_AT = timedelta(hours=6, minutes=15)  # JST
 DAILY_UNTIL_DAYS = 45
 MONTHLY_COUNT = 13
+MONTHLY_AFTER_DAYS = 4
+"""Business days from a meter-reading day to the first issue of its monthly file."""
+_CALENDAR = BusinessCalendar()
+_WEEK = 7
 
 
 def closing_ms(slot: int) -> int:
@@ -84,6 +89,37 @@ def day_instants(day: int, extras: Iterable[int]) -> tuple[int, ...]:
     regular = [first, *_revisions(end, first)]
     late = [extra for extra in extras if extra > first]
     return tuple(sorted({*regular, *late})) if late else tuple(regular)
+
+
+@lru_cache(maxsize=4096)
+def first_monthly_ms(reading: int) -> int:
+    """Return when the monthly file of the meter-reading day whose first slot is `reading` is first issued.
+
+    Source: the contract's instants (06:15 of the fourth business day after the meter-reading day). Closed are
+    Saturdays, Sundays and public holidays; where these are not known, outside of `koma.calendar`'s years, a week is
+    taken.
+    """
+    day = slot_date(reading)
+    if not YEAR_FIRST <= day.year < YEAR_LAST:
+        return _daily(day + timedelta(days=_WEEK))
+    return _daily(_CALENDAR.add(day, MONTHLY_AFTER_DAYS))
+
+
+@lru_cache(maxsize=1024)
+def _regular_month(reading: int) -> tuple[int, ...]:
+    first = first_monthly_ms(reading)
+    return (first, *_revisions(slot_start_ms(reading), first))
+
+
+def month_instants(reading: int, extras: Iterable[int]) -> tuple[int, ...]:
+    """Return all instants of the monthly file of the meter-reading day whose first slot is `reading`.
+
+    The `extras` (ascending) that lie after the first are among them. Source: the contract's instants; the list of
+    revisions is that of what ends when the meter is read, at 00:00 of the day.
+    """
+    regular = _regular_month(reading)
+    late = [extra for extra in extras if extra > regular[0]]
+    return tuple(sorted({*regular, *late})) if late else regular
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ SLOTS: Final = "manifest.jsonl"
 """Of the files a slot."""
 DAYS: Final = "manifest-W41120.jsonl"
 """Of the files a day."""
+MONTHS: Final = "manifest-W51220.jsonl"
+"""Of the files of a month, in the folder of the meter-reading day."""
 
 Lines = Mapping[tuple[str, str], Sequence[tuple[object, bytes]]]
 """By retailer and day: lines, each with its place among the others."""

@@ -14,6 +14,7 @@ from pipeline.intake import TakenIn, finish_moves, take_in
 from pipeline.issuing import Issued, finish_intent, has_pending, issue
 from pipeline.journal import NEVER, Journal
 from pipeline.master import settle
+from pipeline.monthly import issue_monthly
 
 
 @dataclass(slots=True)
@@ -66,6 +67,8 @@ def run_once(
                 run.issued.add(finish_intent(home, journal, settings, xml=xml))
             if journal.state.daily_intent is not None:
                 run.issued.add(issue_daily(home, journal, settings, xml=xml))
+            if journal.state.monthly_intent is not None:
+                run.issued.add(issue_monthly(home, journal, settings, xml=xml))
             started = perf_counter()
             run.taken = take_in(home, journal, settings, accept_clock=accept_clock)
             settle(home.root, journal.state.next_fact_ms)
@@ -73,6 +76,7 @@ def run_once(
             started = perf_counter()
             _issue_due(home, journal, settings, run, wall_ms, xml=xml)
             run.issued.add(issue_daily(home, journal, settings, xml=xml))
+            run.issued.add(issue_monthly(home, journal, settings, xml=xml))
             run.seconds["issue"] = perf_counter() - started
             run.clock_ms = journal.state.now_ms if wall_ms is None else wall_ms
         finally:

@@ -73,6 +73,8 @@ class Status:
             "last_intake": self.intake,
             "last_issue": self.issue,
             "issued_until": None if issued_ms == NEVER else format_jst(issued_ms),
+            "daily_until": None if state.daily_ms == NEVER else format_jst(state.daily_ms),
+            "monthly_until": None if state.monthly_ms == NEVER else format_jst(state.monthly_ms),
             "next_instant": format_jst(due_ms if due_ms > issued_ms else due_ms + GRID_MS),
             "lag_s": _lag_s(agenda, issued_ms, now_ms),
             "clock_objection": self.objection,

@@ -11,15 +11,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from koma.settings import load_settings
-from pipeline.home import open_home
-from pipeline.master import import_master
+from koma.settings import Settings, load_settings
+from pipeline.home import Home, open_home
+from pipeline.journal import Journal
+from pipeline.master import import_master, open_master
+from pipeline.monthly import issue_monthly
 from pipeline.run import run_once
 from pipeline.simulate import Options, simulate
 from pipeline.simulate.options import FORMATS
 
 DAY_S = 86_400
 START_MS = 992_000 * 1_800_000
+MONTH_DAYS = 40
+"""By then the meter of every point has been read, and the first monthly file is due."""
 
 
 def _forget_old_kernels(current: Path) -> None:
@@ -27,6 +31,17 @@ def _forget_old_kernels(current: Path) -> None:
     for folder in current.parent.glob("kernels-*"):
         if folder != current and time.time() - folder.stat().st_mtime > DAY_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _issue_months(home: Home, settings: Settings) -> None:
+    """Issue monthly files as if all slots until then had been issued: what is not there says the same of itself."""
+    journal = Journal(home.path("journal"))
+    to_ms = START_MS + MONTH_DAYS * DAY_S * 1000
+    intent = {"to": to_ms, "batches": journal.state.batches, "master": open_master(home.root).version, "extra": False}
+    journal.append({"kind": "intent"} | intent)
+    journal.append({"kind": "issued", "to": to_ms, "extra": False})
+    issue_monthly(home, journal, settings)
+    journal.close()
 
 
 def main() -> None:
@@ -45,6 +60,7 @@ def main() -> None:
                 file.rename(home.landing / file.name)
             run_once(home, settings)
         run_once(home, settings, wall_ms=START_MS + 2 * DAY_S * 1000)  # a morning, with its daily files
+        _issue_months(home, settings)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from time import perf_counter
 
 from koma.clock import Clock, KeptClock, WallClock
@@ -30,6 +31,7 @@ from pipeline.issuing import Issued, finish_intent, issue
 from pipeline.journal import NEVER, Journal
 from pipeline.manual import WATCH, mark_reached
 from pipeline.master import open_master, settle
+from pipeline.monthly import monthly_steps
 from pipeline.retention import day_of, forget
 from pipeline.run import Run
 from pipeline.status import Status
@@ -115,8 +117,9 @@ class _Watch:
     accept_clock: bool
     journal: Journal | None = None
     alone: set[str] = field(default_factory=set)  # files whose turn failed: each by itself next time
-    daily: Iterator[Issued] | None = None
-    daily_done_ms: int = NEVER
+    longer: Iterator[Issued] | None = None  # steps of the daily and the monthly files
+    longer_began_ms: int = NEVER
+    longer_done_ms: int = NEVER
     forgot_on: int = NEVER  # the day on which all that was old went
     _objected: str = ""
 
@@ -162,12 +165,17 @@ class _Watch:
         if self.journal is not None:
             self.journal.close()
             self.journal = None
-            self.daily, self.daily_done_ms = None, NEVER
+            self.longer, self.longer_done_ms = None, NEVER
 
     def _wait_out(self, trouble: Trouble, failures: int) -> None:
         """Let go of everything, say what is wrong, wait."""
         self._close()
-        for name in ("intake", "issue", "daily"):  # what a failed step left behind may be what fills the disk
+        for name in (
+            "intake",
+            "issue",
+            "daily",
+            "monthly",
+        ):  # what a failed step left behind may be what fills the disk
             shutil.rmtree(self.home.path("tmp") / name, ignore_errors=True)
         seconds = wait_s(failures)
         now_ms = self.clock.now_ms()
@@ -203,8 +211,8 @@ class _Watch:
         )
         if step.kind is Kind.LOOK:
             return None
-        if step.kind in {Kind.WAIT, Kind.BACKFILL, Kind.REJUDGE} and (daily := self._daily_step(journal)) is not None:
-            return Run(issued=daily, clock_ms=now_ms) if daily.files else None
+        if step.kind in {Kind.WAIT, Kind.BACKFILL, Kind.REJUDGE} and (issued := self._longer_step(journal)) is not None:
+            return Run(issued=issued, clock_ms=now_ms) if issued.files else None
         if step.kind is Kind.WAIT:
             self._rest(journal, now_ms)
             return None
@@ -216,15 +224,17 @@ class _Watch:
         self.status.tell(WAITING, self.backlog, self.agenda, journal.state, after_ms)
         return run
 
-    def _daily_step(self, journal: Journal) -> Issued | None:
-        """Do a step of the daily files that are due, if any: instants and current hand-overs go before each."""
-        if self.daily is None:
-            if journal.state.issued_ms == self.daily_done_ms:
+    def _longer_step(self, journal: Journal) -> Issued | None:
+        """Do a step of the daily and monthly files that are due: instants and current hand-overs go before each."""
+        if self.longer is None:
+            if journal.state.issued_ms == self.longer_done_ms:
                 return None
-            self.daily = daily_steps(self.home, journal, self.settings)
-        issued = next(self.daily, None)
-        if issued is None:
-            self.daily, self.daily_done_ms = None, journal.state.issued_ms
+            self.longer_began_ms = journal.state.issued_ms
+            steps = (kind(self.home, journal, self.settings) for kind in (daily_steps, monthly_steps))
+            self.longer = chain.from_iterable(steps)
+        issued = next(self.longer, None)
+        if issued is None:  # instants that went out meanwhile may have days that were done before
+            self.longer, self.longer_done_ms = None, self.longer_began_ms
         return issued
 
     def _object(self, objection: str) -> None:

@@ -11,6 +11,7 @@ What a retailer's system would do, and a suspicious auditor beside it. Lowest le
   the files in manifest order.
 - `closings(deliveries)` gives the closed lines: `{(retailer, slot_start): Closing}`.
 - `read_tree(deliveries)` applies the revisions: `{(retailer, slot_start, point_id): Cell}`, the last issue of each.
+- `tests.independent_months` does it for the monthly files (W51220).
 - `daily_files` and `read_days` do for the daily files (W41120) what `files` and `read_tree` do for those of slots; the
   cells of both have the same keys.
 
@@ -41,12 +42,12 @@ import pyarrow.parquet as pq
 
 JST = timezone(timedelta(hours=9))
 
-SLOTS, DAYS = "W41110", "W41120"
-MANIFESTS = {SLOTS: "manifest.jsonl", DAYS: "manifest-W41120.jsonl"}
+SLOTS, DAYS, MONTHS = "W41110", "W41120", "W51220"
+MANIFESTS = {SLOTS: "manifest.jsonl", DAYS: "manifest-W41120.jsonl", MONTHS: "manifest-W51220.jsonl"}
 _NAME = re.compile(r"W41110(\d{8})(\d{2})(\d{2})(\d{2})(\d{4})", re.ASCII)
 _DAILY_NAME = re.compile(r"W41120(\d{8})(00)(00)(\d{2})(\d{4})", re.ASCII)
 _KWH = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]{0,3}[1-9])?", re.ASCII)
-_POINT = re.compile(r"[0-9]{22}", re.ASCII)
+POINT = re.compile(r"[0-9]{22}", re.ASCII)
 _FORMS = {
     ("JP06400", "JP06122"): (False, False),
     ("JP06400", "JP06119", "JP06122"): (True, False),
@@ -139,7 +140,7 @@ def dwh_of(kwh: str) -> int:
 def read_zip(path: Path) -> DeliveredFile:
     """Read one zip: name, container, XML and every field of every row; rows must ascend by point id."""
     slot, revision, split = _name(path)
-    root, head, created = _document(path, "1110", slot)
+    root, head, created = document(path, "1110", slot)
     time_code = slot.hour * 2 + slot.minute // 30 + 1
     assert head["JP06219"] == f"{time_code:02d}", f"{path}: time code {head['JP06219']}"
     with _uncollected():
@@ -151,7 +152,7 @@ def read_zip(path: Path) -> DeliveredFile:
 def read_daily_zip(path: Path) -> DailyFile:
     """Read one zip of a day, as `read_zip` does; slots and the points of each must ascend."""
     day, revision, split = _name(path, _DAILY_NAME)
-    root, head, created = _document(path, "1120", day)
+    root, head, created = document(path, "1120", day)
     assert "JP06219" not in head, f"{path}: a time code over all slots"
     slots: dict[str, list[Row]] = {}
     with _uncollected():
@@ -213,10 +214,10 @@ def folders(deliveries: Path) -> list[Path]:
     return sorted(folder for folder in deliveries.glob("[0-9]" * 5 + "/" + "[0-9]" * 8) if folder.is_dir())
 
 
-def _named(deliveries: Path, product: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def named(deliveries: Path, product: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Give every file of a product that a manifest names, in its order; all there is must be named."""
     for folder in folders(deliveries):
-        strange = [path.name for path in folder.iterdir() if not path.name.startswith((SLOTS, DAYS, "manifest"))]
+        strange = [path.name for path in folder.iterdir() if not path.name.startswith((*MANIFESTS, "manifest"))]
         assert strange == [], f"{folder}: files and manifest differ: {strange}"
         lines = read_manifest(folder, product)
         _check_order(folder, lines)
@@ -231,13 +232,13 @@ def _named(deliveries: Path, product: str) -> Iterator[tuple[Path, dict[str, Any
 
 def files(deliveries: Path, *, parquet: bool = True) -> Iterator[DeliveredFile]:
     """Give every file of a slot of the tree, checked against manifest and (unless told not to) its Parquet twin."""
-    for folder, line in _named(deliveries, SLOTS):
+    for folder, line in named(deliveries, SLOTS):
         yield _checked(folder, line, parquet=parquet)
 
 
 def daily_files(deliveries: Path) -> Iterator[DailyFile]:
     """Give every file of a day of the tree, checked against manifest and its Parquet twin."""
-    for folder, line in _named(deliveries, DAYS):
+    for folder, line in named(deliveries, DAYS):
         yield _checked_daily(folder, line)
 
 
@@ -303,7 +304,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _document(path: Path, code: str, start: datetime) -> tuple[ET.Element, dict[str, str], datetime]:
+def document(path: Path, code: str, start: datetime) -> tuple[ET.Element, dict[str, str], datetime]:
     """Read the XML in a zip: root, elements of the message, time of creation."""
     with zipfile.ZipFile(path) as archive:
         assert archive.namelist() == [f"{path.stem}.xml"], f"{path}: members {archive.namelist()}"
@@ -358,7 +359,7 @@ def _row(element: ET.Element, path: Path, tag: str = "JPMR00010") -> Row:
     assert all(values), f"{path}: empty element in {values}"
     has_ref, has_energy = _FORMS[tags]
     point, availability = values[0] or "", values[1 + has_ref]
-    assert _POINT.fullmatch(point), f"{path}: point {point!r}"
+    assert POINT.fullmatch(point), f"{path}: point {point!r}"
     assert availability == ("0" if has_energy else "1"), f"{path}: {point}: {availability}, elements {tags}"
     energy = dwh_of(values[-1] or "") if has_energy else None
     return Row(point, energy, has_energy, customer_ref=(values[1] or "") if has_ref else "")
@@ -371,7 +372,7 @@ def _ascending(rows: list[Row], path: Path) -> None:
 
 
 def _checked(folder: Path, line: dict[str, Any], *, parquet: bool) -> DeliveredFile:
-    path = _as_said(folder, line)
+    path = as_said(folder, line)
     file = read_zip(path)
     assert file.retailer == folder.parent.name, f"{path}: receiver {file.retailer}"
     said = (line["slot_start"], line["revision"], line["split"], line["issued_at"], line["rows"], line["available"])
@@ -393,7 +394,7 @@ def _checked(folder: Path, line: dict[str, Any], *, parquet: bool) -> DeliveredF
     )
 
 
-def _as_said(folder: Path, line: dict[str, Any]) -> Path:
+def as_said(folder: Path, line: dict[str, Any]) -> Path:
     """Hold the bytes of a file against its line."""
     path: Path = folder / line["file"]
     content = path.read_bytes()
@@ -403,7 +404,7 @@ def _as_said(folder: Path, line: dict[str, Any]) -> Path:
 
 
 def _checked_daily(folder: Path, line: dict[str, Any]) -> DailyFile:
-    path = _as_said(folder, line)
+    path = as_said(folder, line)
     file, twin = read_daily_zip(path), read_daily_parquet(path.with_suffix(".parquet"))
     rows = [row for each in file.slots.values() for row in each]
     assert file.retailer == folder.parent.name == twin.retailer, f"{path}: receiver {file.retailer}"

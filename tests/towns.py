@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from koma.slots import parse_jst
-from pipeline import daily, intake, issue_graph
+from pipeline import daily, intake, issue_graph, month_cells, monthly
 from pipeline.handover import ReadBatch, decode_chunk, plan_chunks
 from pipeline.home import Home, open_home
 from pipeline.master import import_master
@@ -104,6 +104,8 @@ def cutting(seed: int) -> Iterator[dict[str, Any]]:
         (intake, "CHUNKS_PER_GROUP"): chance.choice([1, 3, 8]),
         (issue_graph, "SLOTS_PER_ELEMENT"): chance.choice([1, 5, 48]),
         (daily, "STEP_CELLS"): chance.choice([1, 1000, 64_000_000]),
+        (monthly, "STEP_CELLS"): chance.choice([1, 1000, 64_000_000]),
+        (month_cells, "CHUNK_CELLS"): chance.choice([1, 1000, 64_000_000]),
     }
     before = {(module, name): getattr(module, name) for module, name in sizes}
     try:

@@ -4,6 +4,7 @@
 from pipeline.delivery.daily import DailyFile, DailySlot, write_daily
 from pipeline.delivery.file import NO_REF, DeliveryFile, ManifestEntry
 from pipeline.delivery.manifest import SortKey, closed_line, closed_sort_key, manifest_line, sort_key
+from pipeline.delivery.monthly import MonthlyFile, MonthRows, write_monthly
 from pipeline.delivery.write import placed, write_delivery
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "DailySlot",
     "DeliveryFile",
     "ManifestEntry",
+    "MonthRows",
+    "MonthlyFile",
     "SortKey",
     "closed_line",
     "closed_sort_key",
@@ -20,4 +23,5 @@ __all__ = [
     "sort_key",
     "write_daily",
     "write_delivery",
+    "write_monthly",
 ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The form of a W41110 or W41120 XML, read from a data file of tags and turned into constant text and row programs.
+"""The form of a product's XML, read from a data file of tags and turned into constant text and row programs.
 
 A row program says for one kind of row (with or without customer_ref, with or without energy) which constant text
 stands where, and which field follows it; `pipeline.delivery.kernels` runs it.
@@ -26,10 +26,11 @@ from pipeline.delivery.file import DeliveryFile
 TAGS_PATH: Final = Path(__file__).with_name("tags.toml")
 SCHEMA_PATH: Final = Path(__file__).with_name("w41110.xsd")
 DAILY_SCHEMA_PATH: Final = Path(__file__).with_name("w41120.xsd")
+MONTHLY_SCHEMA_PATH: Final = Path(__file__).with_name("w51220.xsd")
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="UTF-8"?>'
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
-_CHANGING: Final = {"receiver_code": 5, "created": 14, "date": 8, "time_code": 2}
+_CHANGING: Final = {"receiver_code": 5, "created": 14, "date": 8, "month": 6, "time_code": 2}
 """Values that change from file to file, and their length."""
 _FILE_VALUES: Final = frozenset(_CHANGING) | {"information_code", "sender_code"}
 _POINT_FIELDS: Final = {
@@ -38,6 +39,7 @@ _POINT_FIELDS: Final = {
     "energy_kwh": kernels.FIELD_ENERGY,
 }
 _POINT_VALUES: Final = frozenset(_POINT_FIELDS) | {"availability"}
+_MONTH_VALUES: Final = _POINT_VALUES | {"next_reading"}
 _FIELD_CHARS: Final = {
     kernels.FIELD_END: 0,
     kernels.FIELD_POINT: kernels.POINT_ID_CHARS,
@@ -126,10 +128,27 @@ class DailyLayout:
         return self.slot_head.format_map({"time_code": f"{slot_code(slot_id):02d}"}).encode()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class MonthlyLayout:
+    """The form of the XML of months: an element of a point is left out where it has no value."""
+
+    head: str
+    """All text in front of the first row, as in `Layout`."""
+    foot: bytes
+    row_tag: str
+    elements: tuple[Element, ...]
+    """Of a row."""
+
+    def opening(self, retailer_code: str, issued_ms: int, slot_id: int) -> bytes:
+        """Give all text in front of the first row; `slot_id` is the first slot of the meter-reading day."""
+        return self.head.format_map(_changing(retailer_code, issued_ms, slot_id)).encode()
+
+
 def _changing(retailer_code: str, issued_ms: int, slot_id: int) -> dict[str, str]:
     created = datetime.fromtimestamp(issued_ms // 1000, JST).strftime("%Y%m%d%H%M%S")
     date, time_code = slot_date(slot_id).strftime("%Y%m%d"), f"{slot_code(slot_id):02d}"
-    return {"receiver_code": retailer_code, "created": created, "date": date, "time_code": time_code}
+    changing = {"receiver_code": retailer_code, "created": created, "date": date, "time_code": time_code}
+    return changing | {"month": date[:6]}
 
 
 @cache
@@ -145,6 +164,12 @@ def read_layout(path: Path = TAGS_PATH) -> Layout:
 def read_daily_layout(path: Path = TAGS_PATH) -> DailyLayout:
     """Read the form of W41120 from a file of tags; raises as `read_layout` does."""
     return _read(path, _daily_layout)
+
+
+@cache
+def read_monthly_layout(path: Path = TAGS_PATH) -> MonthlyLayout:
+    """Read the form of W51220 from a file of tags; raises as `read_layout` does."""
+    return _read(path, _monthly_layout)
 
 
 def _read(path: Path, form: Callable[[dict[str, Any]], _Form]) -> _Form:
@@ -172,6 +197,13 @@ def _daily_layout(document: dict[str, Any]) -> DailyLayout:
     time_code = "".join(element.head({}) for element in _elements(slots, frozenset({"time_code"})))
     rows = _compile(_name(points["tag"]), _elements(points, _POINT_VALUES))
     return DailyLayout(head, f"<{tag}>{time_code}<{group}>", f"</{group}></{tag}>".encode(), foot, rows)
+
+
+def _monthly_layout(document: dict[str, Any]) -> MonthlyLayout:
+    monthly = document["monthly"]
+    points = monthly["points"]
+    head, foot = _frame(document, monthly["message"], monthly["information_code"], points["group"])
+    return MonthlyLayout(head, foot, _name(points["tag"]), _elements(points, _MONTH_VALUES))
 
 
 def _name(tag: object) -> str:

@@ -11,13 +11,20 @@ from hypothesis import strategies as st
 
 from tests.homes import MINUTE_MS, SLOT_MS, Read, Row, at, iso, point
 from tests.reference_model import ALWAYS, FOREVER, Handed, MasterRow, MeterRow, PointRow, SupplyRow
+from tests.reference_times import DAY, jst_day
 
 STARTS = ("2026-10-06T22:30", "2026-10-06T05:00", "2026-12-31T22:30", "2028-02-28T23:00")
+EVENINGS = ("2026-10-06T22:30", "2026-12-31T22:30", "2028-02-28T23:00", "2026-10-30T23:00")
+"""Before a midnight at which meters are read."""
 RETAILERS = ("11113", "22223", "33333")
 DELAYS_MIN = (1, 2, 2, 2, 2, 2, 9, 12, 25, 44, 46, 80, 300, 600)
 DAYS_MIN = (1500, 3000, 5000)
 STEPS = (0, 1, 1, 5, 7, 20, 60, 61, 400, -3)
 SMALL_CAP_DWH = 60_000  # 3 kW: 60 raw units of a meter in 0.1 kWh
+
+
+def day_of(ms: int) -> int:
+    return jst_day(ms).day
 
 
 @dataclass(slots=True)
@@ -35,13 +42,14 @@ class World:
 class Maker:
     """Draws one world."""
 
-    def __init__(self, draw: st.DrawFn, *, conflicts: bool) -> None:
-        """Draw its frame: when, how long, in how many landings."""
+    def __init__(self, draw: st.DrawFn, *, conflicts: bool, months: bool) -> None:
+        """Draw its frame: when, how long, in how many landings; with `months` meters are read on days that move."""
+        self.moves = 3 * months
         self.draw = draw
         self.conflicts = conflicts
-        self.start_ms = at(draw(st.sampled_from(STARTS)))
-        self.slots = draw(st.integers(1, 6))
-        landings = draw(st.integers(1, 3))
+        self.start_ms = at(draw(st.sampled_from(EVENINGS if months else STARTS)))
+        self.slots = draw(st.integers(3, 9) if months else st.integers(1, 6))
+        landings = draw(st.integers(2 if months else 1, 3))
         self.world = World(
             self.start_ms,
             self.slots,
@@ -84,15 +92,23 @@ class Maker:
 
     # ---- the master
 
+    def read_day(self) -> int:
+        """Draw a day on which a meter is read: none, or one of those after the start."""
+        after = self.draw(st.sampled_from([1] * 7 + [0, 2, 31])) if self.moves else 0
+        return day_of(self.start_ms + after * DAY) if 0 < after < 31 else after
+
     def attributes(self, name: str) -> None:
-        row = PointRow(name, cap_dwh=self.draw(st.sampled_from([2_000_000, SMALL_CAP_DWH])))
-        kind = self.draw(st.sampled_from(["plain"] * 6 + ["HV", "silent", "becomes HV"]))
+        row = PointRow(name, cap_dwh=self.draw(st.sampled_from([2_000_000, SMALL_CAP_DWH])), read_day=self.read_day())
+        kind = self.draw(st.sampled_from(["plain"] * 6 + ["HV", "silent", "becomes HV"] + ["moves"] * self.moves))
         if kind == "HV":
             row = replace(row, voltage="HV")
         if kind == "silent":
             row = replace(row, telemetry=False)
         if kind == "becomes HV":
             self.change(row, replace(row, voltage="HV"))
+        elif kind == "moves":
+            for rows in self.world.imports:
+                rows.append(replace(row, read_day=self.read_day()))
         else:
             self.learn(row, 0)
 
@@ -204,14 +220,14 @@ class Maker:
     def land(self, read: Read) -> None:
         """Put a read into the landing of its arrival, or a later one."""
         natural = sum(read.received_ms > cut for cut in self.cuts)
-        straggles = self.draw(st.sampled_from([0] * 9 + [1]))
+        straggles = self.draw(st.sampled_from([0] * (2 if self.moves else 9) + [1]))
         self.world.landings[min(natural + straggles, len(self.cuts))].append(read)
 
 
 @st.composite
-def worlds(draw: st.DrawFn, *, conflicts: bool = True) -> World:
-    maker = Maker(draw, conflicts=conflicts)
-    for number in range(draw(st.integers(1, 6))):
+def worlds(draw: st.DrawFn, *, conflicts: bool = True, months: bool = False) -> World:
+    maker = Maker(draw, conflicts=conflicts, months=months)
+    for number in range(draw(st.integers(3 if months else 1, 6))):
         name = point(number)
         maker.world.points.append(name)
         maker.attributes(name)
@@ -245,6 +261,7 @@ def tables(rows: list[MasterRow]) -> dict[str, list[Row]]:
         if isinstance(row, PointRow):
             facts: dict[str, object] = {"voltage": row.voltage, "telemetry": int(row.telemetry)}
             facts["contract_kw"] = row.cap_dwh * 2 // 4 // 10_000
+            facts["meter_read_day"] = row.read_day or ""
             found["points"].append({"point_id": row.point, **facts, **recorded})
         elif isinstance(row, MeterRow):
             facts = {"point_id": row.point, "meter_id": row.meter, "register": row.register}
