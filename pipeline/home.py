@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from koma.errors import HomeError
 from pipeline.columns import replace_file
+from pipeline.trouble import what_to_do
 
 _T = TypeVar("_T")
 
@@ -156,9 +157,8 @@ def open_home(root: Path, *, create: bool = True) -> Home:
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HomeError(
-            f"{root} cannot be made: {error.strerror}", hint="set KOMA_HOME to a writable folder"
-        ) from error
+        hint = f"{what_to_do(error)}; or set KOMA_HOME to a writable folder"
+        raise HomeError(f"{root} cannot be made: {error.strerror}", hint=hint) from error
     if layout is None:
         mark_layout(root)
     return Home(root)

@@ -53,10 +53,15 @@ def trouble_of(error: BaseException) -> Trouble | None:
         return Trouble("no memory is left", _WHAT_TO_DO[errno.ENOMEM])
     if isinstance(error, OSError):
         text = str(error) if error.filename or not error.errno else os.strerror(error.errno)
-        return Trouble(text, _WHAT_TO_DO.get(error.errno or 0, _OTHERWISE))
+        return Trouble(text, what_to_do(error))
     if isinstance(error, RuntimeError):  # Beam hands on what a worker met as text
         return _of_text(str(error))
     return None
+
+
+def what_to_do(error: OSError) -> str:
+    """Return what a person can do about an error of the system."""
+    return _WHAT_TO_DO.get(error.errno or 0, _OTHERWISE)
 
 
 def cut_off(what: str, error: BaseException) -> HomeError | None:
