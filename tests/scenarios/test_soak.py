@@ -11,7 +11,7 @@ from tests.soaked import looked_at
 
 
 def test_every_cell_of_two_days_is_accounted_for_and_a_wrong_one_is_seen(tmp_path: Path) -> None:
-    seen = soak(Plan(days=2, points=200, turn_minutes=240), tmp_path)
+    seen = soak(Plan(days=2, points=200, turn_minutes=360), tmp_path)
 
     assert seen.wrong == []
     assert seen.counts["expected"] == seen.counts["true_expected"] == seen.counts["daily_cells"]
