@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of JSON lines to append to")
     options = parser.parse_args()
     plan = Plan(options.days, options.points, options.turn_minutes, options.seed, options.workers)
-    facts = machine.machine_facts(options.workers)
+    facts, commit = machine.machine_facts(options.workers), machine.commit()  # before somebody else commits
     folder = Path(tempfile.mkdtemp(prefix="koma-soak-", dir=options.folder))
     started = time.perf_counter()
     try:
@@ -53,7 +53,7 @@ def main() -> None:
         {
             "bench": "soak",
             "at": machine.now(),
-            **machine.commit(),
+            **commit,
             **record(seen),
             "seconds": round(time.perf_counter() - started, 1),
             "machine": facts,
