@@ -24,6 +24,7 @@ from pipeline.handover.columns import (
     RECEIVED_AT,
     UNREADABLE,
     check_names,
+    check_nulls,
     check_types,
     damaged,
     decode_columns,
@@ -67,6 +68,8 @@ def decode_arrow(chunk: Chunk) -> Decoded:
         with pa.memory_map(chunk.path) as mapped:
             reader = pa.ipc.open_file(mapped)
             batches = [reader.get_batch(chunk.part + index) for index in range(chunk.layout[1])]
+            for batch in batches:
+                check_nulls(batch)
             return pa.Table.from_batches(batches, reader.schema)
 
     if len(chunk.layout) > _LONG_WAY:

@@ -79,9 +79,31 @@ def check_types(schema: pa.Schema, source: str) -> None:
             READ_AT: pa.types.is_timestamp,
             RECEIVED_AT: pa.types.is_timestamp,
         }.get(name, pa.types.is_integer)(kind)
+        if pa.types.is_timestamp(kind):
+            _ = kind.tz  # a name that is no text raises here, before a row does
         if not serves:
             hint = f"{name} has to be {wanted.get(name, 'an integer')} type of Arrow; cast it before writing"
             raise HandoverError(f"{source}: column {name} is {schema.field(name).type}", hint=hint)
+
+
+def check_nulls(batch: pa.RecordBatch) -> None:
+    """Check that as many values of our columns are null as the batch says: one of the two is damaged otherwise.
+
+    Raises:
+        pa.ArrowInvalid: a buffer is too short.
+        ValueError: the bits say otherwise.
+    """
+    batch.validate()
+    for name in COLUMNS:
+        column = batch.column(name) if name in batch.schema.names else None
+        if column is None or not column.null_count or pa.types.is_null(column.type):
+            continue
+        if pa.types.is_run_end_encoded(column.type):
+            continue
+        bits = column.buffers()[0]
+        valid = pa.Array.from_buffers(pa.bool_(), len(column), [None, bits], 0, column.offset) if bits else None
+        if valid is None or len(column) - valid.true_count != column.null_count:
+            raise ValueError(f"{name} has not the {column.null_count} nulls that are announced")
 
 
 def decode_columns(batch: pa.RecordBatch, source: str, first_row: int, ignored: tuple[str, ...]) -> Decoded:

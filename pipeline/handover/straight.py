@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from koma.limits import METER_ID_BYTES
 from pipeline.handover.batch import Chunk, Decoded, ReadBatch
 from pipeline.handover.column_kernels import count_registers, extent
-from pipeline.handover.columns import EXPORT, IMPORT, METER_ID, READ_AT, RECEIVED_AT, time_bounds
+from pipeline.handover.columns import (
+    EXPORT,
+    IMPORT,
+    METER_ID,
+    READ_AT,
+    RECEIVED_AT,
+    UNREADABLE,
+    check_nulls,
+    time_bounds,
+)
 from pipeline.handover.plain import frozen, no_reads, pack_plain, places
 
 _NOT_READ: Final = -1
@@ -35,6 +44,10 @@ def lay_out(batch: pa.RecordBatch, start: int, size: int) -> tuple[int, ...]:
     columns = {name: batch.column(name) for name in batch.schema.names if name in _NEEDED}
     plain = all(name in columns and columns[name].null_count == 0 for name in (METER_ID, READ_AT, RECEIVED_AT))
     if batch.num_rows == 0 or not plain or any(column.offset for column in columns.values()):
+        return ()
+    try:
+        check_nulls(batch)
+    except UNREADABLE:
         return ()
     ids, read_at, received = (columns[name] for name in (METER_ID, READ_AT, RECEIVED_AT))
     times = read_at.type, received.type

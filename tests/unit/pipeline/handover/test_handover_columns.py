@@ -207,6 +207,29 @@ def test_the_first_hours_of_the_calendar_in_japan_are_before_it(tmp_path: Path) 
     assert found.reads[0].read_at_ms == first * 1000
 
 
+def test_a_zone_whose_name_is_no_text_is_an_error(tmp_path: Path) -> None:
+    """Also where it is needed only to show a refused row."""
+    column = pa.array([2**62, 0, 0, 0, 0], pa.timestamp("ms", "Zone-Name"))
+    path = write(tmp_path / "a.arrow", changed("received_at", column))
+    path.write_bytes(path.read_bytes().replace(b"Zone-Name", b"Zone\xff\xffame"))
+    with pytest.raises(HandoverError, match="not a readable Arrow file"):
+        outcome_of(path)
+
+
+@pytest.mark.parametrize("rows_max", [2, 5, 100])
+@pytest.mark.parametrize("values", [[1, None, None, None, None], [None] * 5])
+def test_null_counts_that_contradict_the_bits_are_an_error_however_it_is_cut(
+    tmp_path: Path, rows_max: int, values: list[int | None]
+) -> None:
+    """Else a read that is there would be taken for none, or what lies where none is for a read."""
+    column = pa.array(values, pa.uint32())
+    wrong = pa.Array.from_buffers(pa.uint32(), 5, [pa.py_buffer(b"\x03"), column.buffers()[1]], 5 - values.count(1))
+    table = changed("import_register", wrong)
+    path = write(tmp_path / "a.arrow", pa.concat_tables([table, table]))
+    with pytest.raises(HandoverError, match="nulls that are announced"):
+        outcome_of(path, rows_max)
+
+
 def test_a_refused_row_shows_its_values(tmp_path: Path) -> None:
     table = changed("read_at", pa.array([None, MS, MS, MS, MS], pa.timestamp("ms", "UTC")))
     table = changed("meter_id", pa.array([None, *IDS[1:]], pa.string_view()), table)
