@@ -55,7 +55,8 @@ class Status:
 
     def tell(self, phase: str, backlog: Backlog, agenda: Agenda, state: State, now_ms: int) -> None:
         """Say which phase begins and how things stand; while it waits, every few seconds."""
-        news = (self.objection, len(list(backlog.files)), len(backlog.aside), state.issued_ms)
+        out = (state.issued_ms, state.daily_ms, state.monthly_ms)
+        news = (self.objection, len(list(backlog.files)), len(backlog.aside), *out)
         if phase == self.phase == WAITING and news == self._news and time.monotonic() - self._written_s < IDLE_S:
             return
         self._news = news

@@ -9,14 +9,9 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from pipeline.home import Home
-from pipeline.intake import finish_moves, take_in
-from pipeline.journal import Journal
-from pipeline.master import open_master, settle
-from pipeline.monthly import issue_monthly
-from tests.homes import MINUTE_MS, iso, learn, new_home, settings_of
+from tests.homes import MINUTE_MS, iso, learn, new_home
 from tests.independent_months import monthly_files, read_months
-from tests.property.test_pipeline_reference import land
-from tests.property.worlds import World, handed, tables, worlds
+from tests.property.worlds import World, handed, land, months_until, tables, worlds
 from tests.reference_months import MonthReference, midnight
 from tests.reference_times import DAY, month_instants
 
@@ -38,24 +33,6 @@ def expected(reference: MonthReference) -> list[Issued]:
         for f in reference.months
     ]  # fmt: skip
     return sorted(found, key=lambda f: (f[0], f[1], f[4], f[2], f[3]))
-
-
-def go_on(home: Home, to_ms: int, rows_per_file: int) -> None:
-    """Take in what has landed, and issue the monthly files until a time; those of slots and days are left out."""
-    settings = settings_of(home, rows_per_file=rows_per_file)
-    journal = Journal(home.path("journal"))
-    try:
-        finish_moves(home, journal)
-        take_in(home, journal, settings, accept_clock=True)
-        settle(home.root, journal.state.next_fact_ms)
-        if journal.state.first_slot is not None and to_ms > journal.state.issued_ms:
-            master = open_master(home.root).version
-            intent = {"to": to_ms, "batches": journal.state.batches, "master": master, "extra": False}
-            journal.append({"kind": "intent"} | intent)
-            journal.append({"kind": "issued", "to": to_ms, "extra": False})
-            issue_monthly(home, journal, settings)
-    finally:
-        journal.close()
 
 
 def stops(world: World, chosen: list[int]) -> Iterator[int]:
@@ -85,7 +62,7 @@ def test_the_months_that_are_issued_are_those_of_the_reference(world: World, cho
                 reference.learn(rows)
             note(f"landed: {reads}, issued until {iso(to_ms)}")
             land(home, f"landing{number}", reads, seed)
-            go_on(home, to_ms, world.rows_per_file)
+            months_until(home, to_ms, rows_per_file=world.rows_per_file)
             reference.take(handed(reads))
             reference.issue_until(to_ms)
         assert expected(reference) == issued(home)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole line against a slow reference in plain Python, over small random worlds."""
 
-import random
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,25 +11,15 @@ from hypothesis import strategies as st
 
 from pipeline.home import Home
 from pipeline.journal import NEVER, read_state
-from tests.homes import MINUTE_MS, SLOT_MS, Read, at, digests, hand_over, iso, learn, new_home, run
+from tests.homes import MINUTE_MS, SLOT_MS, at, digests, iso, learn, new_home, run
 from tests.independent_reader import Cell, closings, daily_files, files, read_days, read_tree
-from tests.property.worlds import World, handed, tables, worlds
+from tests.property.worlds import World, handed, land, tables, worlds
 from tests.reference_model import ALWAYS, FOREVER, MasterRow, MeterRow, PointRow, Reference
 from tests.reference_times import DAY, HOUR
 
 FEW = settings(max_examples=settings().max_examples // 4)  # each runs the line a few times
 Issued = tuple[str, str, int, int, str, tuple[tuple[str, int | None, str, str], ...]]
 Cells = Mapping[tuple[str, str, str], Cell]
-FORMATS = (".arrow", ".csv", ".parquet")
-
-
-def land(home: Home, name: str, reads: list[Read], seed: int, parts: int = 2) -> None:
-    """Hand over reads in random order in a few files."""
-    chance = random.Random(seed)  # noqa: S311
-    shuffled = chance.sample(reads, len(reads))
-    for part in range(parts):
-        if mine := shuffled[part::parts]:
-            hand_over(home, f"{name}-{part}{chance.choice(FORMATS)}", mine)
 
 
 def issued(home: Home) -> list[Issued]:
@@ -167,9 +156,9 @@ def test_other_portions_end_in_the_same_values(world: World, seed: int) -> None:
 
 
 @FEW
-@given(worlds(), st.integers(0, 1000))
-def test_the_slots_of_a_day_are_its_daily_file_to_the_dwh(world: World, seed: int) -> None:
-    """A few mornings after the last read both kinds of files have had an instant for all that arrived."""
+@given(worlds(months=True), st.integers(0, 1000))
+def test_slots_days_and_months_agree_to_the_dwh(world: World, seed: int) -> None:
+    """A few mornings after the last read all kinds of files have had an instant for all that arrived."""
     with tempfile.TemporaryDirectory() as folder:
         home = new_home(Path(folder) / "home")
         for number, (rows, reads) in enumerate(zip(world.imports, world.landings, strict=True)):

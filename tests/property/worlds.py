@@ -4,16 +4,24 @@
 A world is what was true, what the master learned when, and which reads were handed over in which landing.
 """
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.homes import MINUTE_MS, SLOT_MS, Read, Row, at, iso, point
+from pipeline.home import Home
+from pipeline.intake import finish_moves, take_in
+from pipeline.journal import Journal
+from pipeline.master import open_master, settle
+from pipeline.monthly import issue_monthly
+from tests.homes import MINUTE_MS, SLOT_MS, Read, Row, at, hand_over, iso, point, settings_of
 from tests.reference_model import ALWAYS, FOREVER, Handed, MasterRow, MeterRow, PointRow, SupplyRow
 from tests.reference_times import DAY, jst_day
 
 STARTS = ("2026-10-06T22:30", "2026-10-06T05:00", "2026-12-31T22:30", "2028-02-28T23:00")
+FORMATS = (".arrow", ".csv", ".parquet")
 EVENINGS = ("2026-10-06T22:30", "2026-12-31T22:30", "2028-02-28T23:00", "2026-10-30T23:00")
 """Before a midnight at which meters are read."""
 RETAILERS = ("11113", "22223", "33333")
@@ -274,3 +282,30 @@ def tables(rows: list[MasterRow]) -> dict[str, list[Row]]:
             facts |= {"valid_from": time(row.from_ms), "valid_to": time(row.to_ms)}
             found["supply"].append({**facts, **recorded})
     return found
+
+
+def land(home: Home, name: str, reads: list[Read], seed: int, parts: int = 2) -> None:
+    """Hand over reads in random order in a few files."""
+    chance = random.Random(seed)  # noqa: S311
+    shuffled = chance.sample(reads, len(reads))
+    for part in range(parts):
+        if mine := shuffled[part::parts]:
+            hand_over(home, f"{name}-{part}{chance.choice(FORMATS)}", mine)
+
+
+def months_until(home: Home, to_ms: int, **changes: Any) -> None:
+    """Take in what has landed, and issue the monthly files until a time; those of slots and days are left out."""
+    settings = settings_of(home, **changes)
+    journal = Journal(home.path("journal"))
+    try:
+        finish_moves(home, journal)
+        take_in(home, journal, settings, accept_clock=True)
+        settle(home.root, journal.state.next_fact_ms)
+        if journal.state.first_slot is not None and to_ms > journal.state.issued_ms:
+            master = open_master(home.root).version
+            intent = {"to": to_ms, "batches": journal.state.batches, "master": master, "extra": False}
+            journal.append({"kind": "intent"} | intent)
+            journal.append({"kind": "issued", "to": to_ms, "extra": False})
+            issue_monthly(home, journal, settings)
+    finally:
+        journal.close()

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
-from pipeline import month_cells, monthly
+from koma.clock import ManualClock
+from pipeline import compaction, month_cells, month_registers, monthly
+from pipeline.checking import check_home
 from pipeline.daily import issue_daily
 from pipeline.home import Home
 from pipeline.instants import DAY_MS, first_monthly_ms, month_instants, next_extra
 from pipeline.issuing import issue
 from pipeline.journal import Journal, read_state
 from pipeline.monthly import issue_monthly, monthly_steps
+from pipeline.repair import entries, supersede
+from pipeline.retention import forget_deliveries
 from tests.homes import (
     HOUR_MS,
     MINUTE_MS,
@@ -36,6 +40,7 @@ from tests.homes import (
 from tests.independent_months import Month, monthly_files, read_months
 from tests.independent_reader import read_days, read_tree
 from tests.reference_times import month_instants as reference_instants
+from tests.unit.pipeline.test_watch import World
 
 START = at("2026-10-06T00:00")
 READING = at("2026-10-08T00:00")
@@ -386,3 +391,86 @@ def test_holidays_and_weekends_are_no_business_days() -> None:
     }
     for day, first in due.items():
         assert iso(first_monthly_ms(at(f"{day}T00:00") // SLOT_MS)) == f"{first}T06:15:00+09:00"
+
+
+def test_a_watch_issues_the_same_bytes_when_nothing_more_urgent_waits(whole: dict[str, str], tmp_path: Path) -> None:
+    home = at_last(tmp_path / "home", lost=(NOON,), wall_ms=FIRST - 5 * MINUTE_MS)
+    world = World(home, ManualClock(FIRST + HOUR_MS + 61_000), {"first_slot": START // SLOT_MS})
+    runs = world.until_idle()
+    assert digests(home.deliveries) == whole
+    assert world.status()["monthly_until"] == iso(FIRST + HOUR_MS) == world.status()["issued_until"]
+    assert sum(each.issued.files for each in runs[1:]) >= 2  # after the instant, not before
+    assert check_home(home, deep=True) == []
+
+
+def test_monthly_files_go_with_the_folder_of_their_day(tmp_path: Path) -> None:
+    home = at_last(tmp_path / "home")
+    folder = home.deliveries / "11113" / "20261008"
+    limit_ms = FIRST + 45 * DAY_MS
+    assert folder not in forget_deliveries(home, limit_ms, 45)
+    assert folder in forget_deliveries(home, limit_ms + 1000, 45)
+    assert not folder.exists()
+
+
+def test_a_point_that_is_learned_late_gets_its_months_as_revisions(tmp_path: Path) -> None:
+    home = at_last(tmp_path / "home")
+    hand_over(home, "7.arrow", reads(7))
+    run(home, wall_ms=FIRST + MINUTE_MS, accept_clock=True)  # its reads are held
+    learn(
+        home,
+        points=points_of({7: 8}),
+        meters=[{"point_id": point(7), "meter_id": "M7", **METER}],
+        supply=supplied((7, "22223", "2026-10-07T00:00", "")),
+    )
+    run(home, wall_ms=FIRST + 31 * MINUTE_MS)
+    (late,) = [f for f in monthly_files(home.deliveries) if f.revision]
+    assert (late.retailer, late.issued_at) == ("22223", iso(FIRST + 30 * MINUTE_MS))
+    assert [(row.point_id, row.start, row.energy_dwh, row.slots) for row in late.rows] == [
+        (point(7), iso(READING - DAY_MS), 48 * 8000, 48)
+    ]
+
+
+def test_a_reading_day_that_is_learned_late_brings_the_months_too(tmp_path: Path) -> None:
+    home = at_last(tmp_path / "home")
+    learn(home, points=points_of({3: 8}))
+    run(home, wall_ms=FIRST + 30 * MINUTE_MS)
+    (late,) = [f for f in monthly_files(home.deliveries) if f.revision]
+    assert [(row.point_id, row.energy_dwh) for row in late.rows] == [(point(3), 96 * 4000)]
+
+
+def test_an_operators_register_counts_in_the_month_from_its_decision_on(tmp_path: Path) -> None:
+    """0.1 kWh more at noon: the sum stays, unless noon is an end of the part."""
+    home = at_last(tmp_path / "home")
+    noon = next(read for read in reads(1) if read.read_at_ms == NOON)
+    assert noon.value is not None
+    hand_over(home, "other.arrow", [replace(noon, value=noon.value + 1, received_ms=FIRST + MINUTE_MS)])
+    run(home, wall_ms=FIRST + 5 * MINUTE_MS, accept_clock=True)
+    (entry,) = entries(home)
+    supersede(home, entry.id, by="operator", why="read from the meter")
+    run(home, wall_ms=FIRST + 30 * MINUTE_MS)
+    assert {key: row.energy_dwh for key, row in months(home).items() if key[1] == 1} == {
+        ("11113", 1): 72 * 2000 + 1000,
+        ("22223", 1): 24 * 2000 - 1000,
+    }
+    assert {f.issued_at for f in monthly_files(home.deliveries) if f.revision} == {iso(FIRST + 30 * MINUTE_MS)}
+
+
+def test_few_points_among_many_are_looked_up_in_compacted_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compaction orders reads by installation; what is found in them is the same."""
+    found = []
+    for compacted in (False, True):
+        home = town(tmp_path / str(compacted))
+        for number in range(4):
+            hand_over(home, f"{number}.arrow", reads(number, lost=(NOON,)))
+            run(home, wall_ms=START + HOUR_MS)
+        if compacted:
+            monkeypatch.setattr(month_registers, "FEW", 0)
+            monkeypatch.setattr(compaction, "SETTLED_MS", -(1 << 60))
+            journal = Journal(home.path("journal"))
+            assert compaction.compact(home, journal, settings_of(home), 1 << 40).stamps > 0
+            journal.close()
+        run(home, wall_ms=FIRST)
+        found.append({name: each for name, each in digests(home.deliveries).items() if "W51220" in name})
+    assert found[0] == found[1] != {}
