@@ -32,6 +32,7 @@ _OPERATORS = {
     "read-only), or set KOMA_HOME to a folder that can be written; then run it again",
     errno.ENOSPC: "Nothing is lost: make room on its disk, then run it again",
     errno.EDQUOT: "Nothing is lost: raise the quota of its disk or make room, then run it again",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), then run it again",
     errno.EIO: "Look at the disk, then run it again",
 }
 """Failures of the system that an operator can mend, and how; all others keep their trace."""

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from koma.clock import KeptClock
-from koma.errors import KomaError
+from koma.errors import KomaError, MasterError
 from koma.output import emit, fail, note, progress, table
 from koma.settings import load_settings
 
 if TYPE_CHECKING:
     from pipeline.master import ImportReport
+
+CUT_OFF = "Make room on the home's disk (or raise ulimit -f), then import the same folder again: nothing counts twice"
+"""Arrays that do not fit the disk are reported by how much of them was written, without a number of the system."""
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -60,6 +63,11 @@ def import_command(
             )
     except KomaError as error:
         fail(error, as_json=as_json)
+    except OSError as error:
+        if error.errno is not None:
+            raise  # the command knows what to say of it
+        known = MasterError(f"the import was cut off: a file could not be written ({error})", hint=CUT_OFF)
+        fail(known, as_json=as_json)
     if as_json:
         emit(report.as_dict())
     else:

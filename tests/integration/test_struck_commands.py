@@ -3,6 +3,8 @@
 
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +89,23 @@ def test_what_was_told_to_be_durable_survives_a_power_cut(
 
     assert outcome.struck
     assert outcome.wrong == [], outcome
+
+
+def test_an_import_whose_arrays_do_not_fit_the_disk_says_so_and_can_be_made_again(life: Life, root: Path) -> None:
+    koma = [str(Path(sys.executable).with_name("koma")), "master", "import", str(life.town.master), "--home", str(root)]
+    limit = (
+        f"import resource, os; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); os.execv({koma[0]!r}, {koma!r})"
+    )
+
+    whole = subprocess.run([*koma[:-1], f"{root}.whole"], capture_output=True, text=True, check=False)  # compiles
+    cut = subprocess.run([sys.executable, "-c", limit], capture_output=True, text=True, check=False)
+    again = subprocess.run(koma, capture_output=True, text=True, check=False)
+
+    assert whole.returncode == 0, whole.stderr
+    assert (cut.returncode, "Traceback" in cut.stderr) == (1, False), cut.stderr
+    assert "koma: " in cut.stderr
+    assert "ulimit -f" in cut.stderr
+    assert (again.returncode, "Master version 1 is current" in again.stderr) == (0, True), again.stderr
 
 
 @pytest.mark.parametrize("command", ["replay", "clock"])
