@@ -266,8 +266,7 @@ def timelines(
             if a == NO_ROW:
                 count = walk_cell(dated, begin + k, slot, ends, instants, real, out, count, totals)
                 continue
-            local, owner = np.uint64(install_local[i]), np.uint64(supply_retailer[s])
-            start, end = start_word[local], end_word[local]
+            owner, start, end = np.uint64(supply_retailer[s]), start_word[install_local[i]], end_word[install_local[i]]
             step = first_step(instants, max(arrival_of(start, start_base_ms), arrival_of(end, end_base_ms)))
             quality, energy = (MISSING if attr_telemetry[a] == 1 else NO_TELEMETRY), np.int64(0)
             if step < len(instants):
