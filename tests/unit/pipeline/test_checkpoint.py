@@ -65,6 +65,8 @@ LIFE: tuple[Record, ...] = (
     *issue(1_500_000, 4),
     {"kind": "daily_intent", "to": 1_500_000, "master": 1},
     {"kind": "daily", "to": 1_500_000},
+    {"kind": "monthly_intent", "to": 1_500_000, "master": 1},
+    {"kind": "monthly", "to": 1_500_000},
 )
 
 

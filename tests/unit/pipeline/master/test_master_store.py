@@ -128,15 +128,18 @@ def test_old_versions_go_and_the_log_stays(desk: Desk) -> None:
     assert len(list((master / "log").iterdir())) == VERSIONS_KEPT + 2
 
 
-def test_the_version_of_an_interrupted_issue_stays(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("intent", "done"), [("intent", "issued"), ("daily_intent", "daily"), ("monthly_intent", "monthly")]
+)
+def test_the_version_of_an_interrupted_issue_stays(desk: Desk, intent: str, done: str) -> None:
     desk.learn(points=[POINT])
     journal = Journal(open_home(desk.home).path("journal"))
-    journal.append({"kind": "intent", "to": 1_700_000_000_000, "batches": 1, "master": 1, "extra": False})
+    journal.append({"kind": intent, "to": 1_700_000_000_000, "batches": 1, "master": 1, "extra": False})
     for number in range(VERSIONS_KEPT + 2):
         desk.learn(now="2026-06-01", points=[{"point_id": point(number + 2)}])
     assert open_master(desk.home, 1).n_points == 1
 
-    journal.append({"kind": "issued", "to": 1_700_000_000_000, "extra": False})
+    journal.append({"kind": done, "to": 1_700_000_000_000, "extra": False})
     journal.close()
     desk.learn(now="2026-06-01", points=[{"point_id": point(99)}])
     with pytest.raises(MasterError, match="version 2 is not in"):
