@@ -65,6 +65,7 @@ def undisturbed_watch(watched_life: WatchedLife, tmp_path_factory: pytest.TempPa
     return found
 
 
+@pytest.mark.xdist_group("watched life")  # one worker lives it without fault
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(EACH // 2))
 @pytest.mark.parametrize("what", WHATS if DEEP else ("kill", "power", "once", "halt"))
