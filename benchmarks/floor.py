@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix=f"koma-floor-{options.points}-", dir=options.folder))
     try:
-        rounds = Rounds.prepare(folder, options.points, options.workers, TWO)
+        rounds = Rounds.prepare(folder, options.points, options.workers, TWO, 0)
         run, home = rounds.run("koma", check_zips=False)
         parts = _floor(rounds.task.handover, home, folder / "again", options.workers, options.points)
     finally:

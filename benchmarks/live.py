@@ -83,7 +83,7 @@ def _measured(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any]
     facts = machine.machine_facts(options.workers)
     say(f"{options.points:,} points, {options.slots} slots of {options.slot_seconds} s: generating area and master")
     area = make_area(options.points, options.seed)
-    write_master(folder / "master", area)
+    write_master(folder / "master", area, np.ones(len(area), bool))
     home = open_home(folder / "home")
     import_master(home.root, folder / "master", now_ms=None, first=True, strict=True)
     hand_over_start(home.landing, area, FIRST_SLOT)

@@ -31,6 +31,7 @@ def texts() -> dict[str, str]:
     """Return what is to stand between the marks, by file: the latest run with the most points, and the latest small."""
     records = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
     whole = [each for each in records if {"koma", "koma-parquet", *_PEERS} <= set(each["engines"])]
+    whole = [each for each in whole if each["stamps"] == "two" and not each.get("later_percent")]
     most = max(each["points"] for each in whole)
     large = _facts([each for each in whole if each["points"] == most][-1])
     small = _facts([each for each in whole if each["points"] == _SMALL][-1])

@@ -50,6 +50,9 @@ def _options() -> argparse.Namespace:
         help="registers in the timed files: those of both ends of the slot, or those of its end alone, where an earlier"
         " run left the others in Koma's register book and in the peers' master table",
     )
+    parser.add_argument(
+        "--later", type=int, default=0, metavar="PERCENT", help="points that a second import of the master brings"
+    )
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(ENGINES))
     parser.add_argument("--workers", type=int, default=2, help="threads of each engine, on as many cores")
@@ -61,7 +64,7 @@ def _options() -> argparse.Namespace:
 def _measured(points: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     say(f"{points:,} points: generating area, hand-over files and master")
     facts = machine.machine_facts(options.workers)
-    rounds = Rounds.prepare(folder, points, options.workers, options.stamps)
+    rounds = Rounds.prepare(folder, points, options.workers, options.stamps, options.later)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in options.engines}
     for repetition in range(options.repetitions):
         for name in options.engines:
@@ -76,6 +79,7 @@ def _measured(points: int, folder: Path, options: argparse.Namespace) -> dict[st
         **machine.commit(),
         "points": points,
         "stamps": options.stamps,
+        "later_percent": options.later,
         "handover_bytes": sum(path.stat().st_size for path in rounds.task.handover),
         "machine": facts,
         "versions": machine.versions(),

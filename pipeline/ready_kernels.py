@@ -98,9 +98,12 @@ def unpack_ready(
 
 
 @kernel
-def all_ascend(rank: NDArray[np.uint32]) -> bool:
-    """Say whether points stand in the order of their ids."""
-    for p in range(1, len(rank)):
-        if rank[p] <= rank[p - 1]:
-            return False
-    return True
+def longest_run(rank: NDArray[np.uint32]) -> tuple[int, int]:
+    """Return the longest run [first, last) of points that stand in the order of their ids."""
+    best_first, best_last, first = 0, 0, 0
+    for p in range(1, len(rank) + 1):
+        if p == len(rank) or rank[p] <= rank[p - 1]:
+            if p - first > best_last - best_first:
+                best_first, best_last = first, p
+            first = p
+    return best_first, best_last

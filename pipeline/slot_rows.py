@@ -4,6 +4,10 @@
 Nearly every cell has a plain story, and its row follows from the cell alone. Each shard brings such rows ready, by
 retailer and instant, a word each; they are never gathered before the file that holds them is written. The rows of the
 other cells depend on when the slot closes for a retailer and are decided here, for all shards together.
+
+Files ascend by point id. Points of one import do, those of later ones stand behind them. So the points of the longest
+run in order stay where they are, and all other rows, decided ones and those of points that came later, are told
+their places among them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,25 +21,17 @@ from numpy.typing import NDArray
 
 from pipeline.cell_kernels import Timeline
 from pipeline.columns import Columns
-from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, ascends, count_expected, issue_rows
+from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, count_expected, issue_rows
 from pipeline.master import MasterView
+from pipeline.merged_rows import READY, Apart, Merged, Pieces, ascending, gathered, unpacked
 from pipeline.packed import Packed, spilled
 from pipeline.plain_kernels import READY_STEPS
-from pipeline.ready_kernels import all_ascend, unpack_ready
+from pipeline.ready_kernels import POSITION_AT, longest_run
 
 FILES_PER_ELEMENT = 64
-_KINDS = {"position": np.uint32, "quality": np.uint8, "energy": np.int64, "reference": np.uint32}
-"""Columns of a row; `reference` is the supply row of its customer_ref."""
-_READY = {"ready": "<u8", "ready_reference": "<u4"}
-"""What of a shard's columns is read where files are written; the second may be empty."""
-_OWN = -1
 
 Facts = tuple[int, int, int, int, int]
 """Retailer, slot, revision, split, instant of a file."""
-Piece = tuple[int, int, int]
-"""Number of a source, and which of its rows."""
-Pieces = NDArray[np.int64]
-"""(n, 3) pieces."""
 
 
 def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -43,20 +39,11 @@ def _starts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return starts
 
 
-def _unpacked(words: NDArray[np.uint64], reference: NDArray[np.uint32]) -> Columns:
-    """Return the rows of words; their references are to be looked up where they were not brought."""
-    count = len(words)
-    position, quality, energy = np.empty(count, np.uint32), np.empty(count, np.uint8), np.empty(count, np.int64)
-    unpack_ready(words, position, quality, energy)
-    if len(reference) < count:
-        reference = np.full(count, LOOK_UP, np.uint32)
-    return {"position": position, "quality": quality, "energy": energy, "reference": reference}
-
-
 @lru_cache(maxsize=4)
-def _in_order(view: MasterView) -> bool:
-    """Say whether points stand in the order of their ids; views are opened once a process."""
-    return all_ascend(view.rank)
+def _run(view: MasterView) -> tuple[int, int]:
+    """Return the longest run of points in the order of their ids; views are opened once a process."""
+    first, last = longest_run(view.rank)
+    return int(first), int(last)
 
 
 @dataclass(slots=True)
@@ -76,7 +63,7 @@ class _Shard:
         ready = columns["ready_counts"].astype(np.int64).reshape(retailers, READY_STEPS)
         events = Timeline._make(columns[name] for name in Timeline._fields)
         nothing = np.zeros((retailers, steps), np.int64)
-        words, reference = (columns[name] for name in _READY)
+        words, reference = (columns[name] for name in READY)
         return cls(packed, ready, _starts(ready), words, reference, events, nothing, nothing, {})
 
     def decide(self, steps: int, close: NDArray[np.int8]) -> None:
@@ -90,18 +77,15 @@ class _Shard:
         issue_rows(self.events, steps, close, True, self.decided_at.copy(), rows)  # noqa: FBT003
         self.decided_rows = rows._asdict() | {"reference": np.full(total, LOOK_UP, np.uint32)}
 
-    def rows(self, retailer: int, step: int) -> list[Columns]:
-        """Return the rows of one retailer and instant: those that were ready, those that were decided."""
-        found: list[Columns] = []
-        if step < READY_STEPS and self.ready[retailer, step]:
-            first = int(self.ready_at[retailer, step])
-            some = slice(first, first + int(self.ready[retailer, step]))
-            found.append(_unpacked(self.words[some], self.reference[some]))
-        if self.decided[retailer, step]:
-            first = int(self.decided_at[retailer, step])
-            last = first + int(self.decided[retailer, step])
-            found.append({name: column[first:last] for name, column in self.decided_rows.items()})
-        return found
+    def ready_rows(self, first: int, last: int) -> Columns:
+        """Return some of the rows that were ready."""
+        return unpacked(self.words[first:last], self.reference[first:last])
+
+    def rows_decided(self, retailer: int, step: int) -> Columns:
+        """Return the decided rows of one retailer and instant."""
+        first = int(self.decided_at[retailer, step])
+        last = first + int(self.decided[retailer, step])
+        return {name: column[first:last] for name, column in self.decided_rows.items()}
 
 
 class SlotRows:
@@ -110,7 +94,7 @@ class SlotRows:
     def __init__(self, view: MasterView, parts: Sequence[Packed], opened: Sequence[Columns]) -> None:
         """Take what the shards bring, in their order, and count who expects how much."""
         self._view = view
-        self._in_order = _in_order(view)
+        self._run = _run(view)
         self._steps = len(parts[0].meta[1])
         retailers = len(view.retailers)
         self._shards = [
@@ -121,7 +105,10 @@ class SlotRows:
         self.counts = np.zeros((retailers, self._steps), np.int64)
         self._ready = np.stack([shard.ready for shard in self._shards])
         self._ready_at = np.stack([shard.ready_at for shard in self._shards])
-        self._all_mapped = all(part.path for part in parts)
+        numbers = np.array([part.meta[0] for part in parts])
+        points = view.shard_points[numbers], view.shard_points[numbers + 1]
+        in_run = (points[0] >= self._run[0]) & (points[1] <= self._run[1])
+        self._stays = in_run & np.array([bool(part.path) for part in parts])
         ready = self._ready.sum(axis=0)
         for shard in self._shards:
             count_expected(shard.events, self._steps, self.expected, self.unissued)
@@ -136,6 +123,7 @@ class SlotRows:
         for shard in self._shards:
             shard.decide(self._steps, close)
             self.counts += shard.decided
+        self._decided = np.stack([shard.decided for shard in self._shards])
 
     def elements(self, files: Sequence[tuple[Facts, int, int, int]], spill: Path, rows_max: int) -> Iterator[Packed]:
         """Yield elements of some files each, to be read by `file_rows`.
@@ -146,14 +134,14 @@ class SlotRows:
             spill: where rows may stand that no shard brought as they are needed.
             rows_max: how many rows fill an element.
         """
-        own = _Own()
-        key, pieces = (-1, -1), np.empty((0, 3), np.int64)
+        own = Apart()
+        key, rows = (-1, -1), Merged(np.empty((0, 4), np.int64), 0, np.empty(0, np.int64))
         described: list[tuple[Facts, Pieces]] = []
         for facts, step, first, last in files:
             if key != (facts[0], step):
                 key = facts[0], step
-                pieces = self._pieces(*key, own)
-            described.append((facts, _within(pieces, first, last)))
+                rows = self._merged(*key, own)
+            described.append((facts, rows.cut(first, last)))
         (mine,) = spilled([Packed((), own.columns())], spill)
         paths = "\n".join(shard.packed.path for shard in self._shards)  # one text: a tuple of each would be unpickled
         places = np.array([_places(shard.packed) for shard in self._shards], np.int64)
@@ -162,60 +150,52 @@ class SlotRows:
             pieces = np.concatenate([each for _, each in group])
             yield Packed(meta, {"pieces": pieces.ravel(), "places": places.ravel(), **mine.columns})
 
-    def _pieces(self, retailer: int, step: int, own: "_Own") -> Pieces:
+    def _merged(self, retailer: int, step: int, own: Apart) -> Merged:
         """Say where the rows of one retailer and instant stand, ascending by point id."""
-        rank = self._view.rank
-        if not self._in_order:
-            return own.add([rows for shard in self._shards for rows in shard.rows(retailer, step)], rank)
-        first, count = np.zeros((2, len(self._shards)), np.int64)
+        begin, end = np.zeros((2, len(self._shards)), np.int64)
         if step < READY_STEPS:
-            first, count = self._ready_at[:, retailer, step], self._ready[:, retailer, step]
-        ready: Pieces = np.stack([np.arange(len(count)), first, first + count], axis=1)
-        if self._all_mapped and count.sum() == self.counts[retailer, step]:
-            return ready[count > 0]
-        pieces = []
-        for number, shard in enumerate(self._shards):
-            if count[number] and not shard.decided[retailer, step] and shard.packed.path:
-                pieces.append(ready[number : number + 1])
-            elif rows := shard.rows(retailer, step):
-                pieces.append(own.add(rows, rank))
-        return np.concatenate(pieces)
+            begin = self._ready_at[:, retailer, step].copy()
+            end = begin + self._ready[:, retailer, step]
+        apart: list[Columns] = []
+        for number in np.flatnonzero((end > begin) & ~self._stays).tolist():
+            shard, first, last = self._shards[number], int(begin[number]), int(end[number])
+            low, high = self._staying(shard, first, last)
+            apart += [shard.ready_rows(*each) for each in ((first, low), (high, last)) if each[0] < each[1]]
+            begin[number], end[number] = low, high
+        decided = np.flatnonzero(self._decided[:, retailer, step]).tolist()
+        apart += [self._shards[number].rows_decided(retailer, step) for number in decided]
+        runs: Pieces = np.stack([np.arange(len(begin)), begin, end, np.zeros_like(begin)], axis=1)[end > begin]
+        if not apart:
+            return Merged(runs, 0, np.empty(0, np.int64))
+        rows = ascending(apart, self._view.rank)
+        places = self._places(runs, rows["position"])
+        return Merged(runs, own.add(rows, places), places)
 
+    def _staying(self, shard: _Shard, first: int, last: int) -> tuple[int, int]:
+        """Return which of some ready rows belong to points of the run and stand in a file."""
+        if not shard.packed.path:
+            return last, last
+        bounds = np.array(self._run, np.uint64) << POSITION_AT
+        low, high = first + np.searchsorted(shard.words[first:last], bounds)
+        return int(low), int(high)
 
-class _Own:
-    """Rows that no shard brought as they are needed."""
-
-    def __init__(self) -> None:
-        self._parts: list[Columns] = []
-        self._rows = 0
-
-    def add(self, parts: Sequence[Columns], rank: NDArray[np.uint32]) -> Pieces:
-        """Take rows in, ascending by point id, and say where they stand."""
-        rows = {name: np.concatenate([each[name] for each in parts]) for name in _KINDS}
-        count = len(rows["position"])
-        if not ascends(rank, rows["position"], 0, count):
-            order = np.argsort(rank[rows["position"]], kind="stable")
-            rows = {name: column[order] for name, column in rows.items()}
-        self._parts.append(rows)
-        self._rows += count
-        return np.array([[_OWN, self._rows - count, self._rows]], np.int64)
-
-    def columns(self) -> Columns:
-        """Return them all."""
-        return {
-            name: np.concatenate([np.empty(0, kind), *(part[name] for part in self._parts)])
-            for name, kind in _KINDS.items()
-        }
-
-
-def _within(pieces: Pieces, first: int, last: int) -> Pieces:
-    """Cut the rows [first, last) out of pieces that stand one behind the other."""
-    ends = np.cumsum(pieces[:, 2] - pieces[:, 1])
-    low, high = np.searchsorted(ends, first, "right"), np.searchsorted(ends, last, "left")
-    cut: Pieces = pieces[low : high + 1].copy()
-    cut[-1, 2] -= ends[high] - last
-    cut[0, 1] = pieces[low, 2] - (ends[low] - first)
-    return cut
+    def _places(self, runs: Pieces, position: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Return the places of rows, which ascend by point id, among themselves and the rows of `runs`."""
+        first, last = self._run
+        point = position.astype(np.int64)
+        strange = (point < first) | (point >= last)
+        rank = self._view.rank
+        point[strange] = first + np.searchsorted(rank[first:last], rank[position[strange]])
+        words = [self._shards[number].words[begin:end] for number, begin, end, _ in runs.tolist()]
+        starts = np.array([int(each[0] >> POSITION_AT) for each in words], np.int64)
+        before = np.cumsum([0, *map(len, words)])
+        run_of = np.searchsorted(starts, point, "right") - 1
+        places = np.zeros(len(point), np.int64)
+        for run in np.unique(run_of[run_of >= 0]).tolist():
+            mine = run_of == run
+            bounds = point[mine].astype(np.uint64) << POSITION_AT
+            places[mine] = before[run] + np.searchsorted(words[run], bounds)
+        return places + np.arange(len(places))
 
 
 def _grouped(files: Sequence[tuple[Facts, Pieces]], rows_max: int) -> Iterator[list[tuple[Facts, Pieces]]]:
@@ -240,44 +220,21 @@ def file_rows(element: Packed, opened: dict[str, Columns]) -> Iterator[tuple[Fac
     files, paths, own_path, own_layout = element.meta
     sources = paths.split("\n")
     if not all(path in opened for path in (*sources, own_path)):
-        for path, places in zip(sources, element.columns["places"].reshape(-1, 2 * len(_READY)).tolist(), strict=True):
-            layout = zip(_READY, _READY.values(), places[1::2], places[::2], strict=True)
+        for path, places in zip(sources, element.columns["places"].reshape(-1, 2 * len(READY)).tolist(), strict=True):
+            layout = zip(READY, READY.values(), places[1::2], places[::2], strict=True)
             opened[path] = Packed((), path=path, layout=tuple(layout)).opened()
         opened[own_path] = Packed((), path=own_path, layout=own_layout).opened()
     ready = [opened[path] for path in sources]
     own = opened[own_path] if own_path else element.columns
-    pieces = map(tuple, element.columns["pieces"].reshape(-1, 3).tolist())
+    pieces = map(tuple, element.columns["pieces"].reshape(-1, 4).tolist())
     for facts, count in files:
-        yield facts, _gathered(list(islice(pieces, count)), ready, own)
+        yield facts, gathered(list(islice(pieces, count)), ready, own)
 
 
 def _places(packed: Packed) -> list[int]:
     """Return where the ready rows of a shard stand in its file, and how many there are, column by column."""
     found = {name: (place, count) for name, _, count, place in packed.layout}
-    return [number for name in _READY for number in found.get(name, (0, 0))]
-
-
-def _gathered(pieces: list[Piece], ready: list[Columns], own: Columns) -> Columns:
-    """Return the rows of pieces, one behind the other."""
-    if len(pieces) == 1 and pieces[0][0] == _OWN:
-        _, first, last = pieces[0]
-        return {name: own[name][first:last] for name in _KINDS}
-    parts = [
-        [
-            np.zeros(last - first, _READY[name]) if source == _OWN else ready[source][name][first:last]
-            for source, first, last in pieces
-        ]
-        for name in _READY
-    ]
-    words, reference = (each[0] if len(each) == 1 else np.concatenate(each) for each in parts)
-    rows = _unpacked(words, reference)
-    at = 0
-    for source, first, last in pieces:
-        if source == _OWN:
-            for name in _KINDS:
-                rows[name][at : at + last - first] = own[name][first:last]
-        at += last - first
-    return rows
+    return [number for name in READY for number in found.get(name, (0, 0))]
 
 
 def has_lookups(reference: NDArray[np.uint32]) -> bool:

@@ -124,8 +124,8 @@ def _numbered(prefix: bytes, numbers: NDArray[np.int64], width: int) -> pa.Array
     return pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
-def write_master(folder: Path, area: Area) -> None:
-    """Write the four files of a master import as Parquet."""
+def write_master(folder: Path, area: Area, chosen: NDArray[np.bool_]) -> None:
+    """Write the four files of a master import as Parquet, for some of the points."""
     folder.mkdir(parents=True)
     codes = pa.array([retailer_code(k) for k in range(RETAILERS)])
     groups = pa.array([f"B{k:04d}" for k in range(RETAILERS)])
@@ -162,8 +162,9 @@ def write_master(folder: Path, area: Area) -> None:
                 pa.array(np.full(rows, "2026-04-01"), text),
             ],
         }
+        mine = pa.array(chosen[span])
         for name, columns in values.items():
-            writers[name].write_batch(pa.RecordBatch.from_arrays(columns, schema=schemas[name]))
+            writers[name].write_batch(pa.RecordBatch.from_arrays(columns, schema=schemas[name]).filter(mine))
     for writer in writers.values():
         writer.close()
 

@@ -28,7 +28,8 @@ def settings_of(home: Path, workers: int) -> Settings:
 def make_template(root: Path, area: Path, workers: int, stamps: str) -> None:
     """Make the home that every run starts from: master imported; with one stamp also the slot's start taken in."""
     home = open_home(root)
-    import_master(home.root, area / "master", now_ms=None, first=True, strict=True)
+    for number, master in enumerate(sorted(area.glob("master-*"))):
+        import_master(home.root, master, now_ms=None, first=number == 0, strict=True)
     if stamps == ONE:
         _land(home, sorted((area / "handover").glob("reads-0-*.arrow")))
         run_once(home, settings_of(root, workers))

@@ -35,12 +35,12 @@ class Rounds:
     done: int = 0
 
     @classmethod
-    def prepare(cls, folder: Path, points: int, workers: int, stamps: str) -> Self:
-        """Generate both areas, and the homes with their masters imported."""
+    def prepare(cls, folder: Path, points: int, workers: int, stamps: str, later: int) -> Self:
+        """Generate both areas, and the homes with their masters imported, `later` percent of it by a second import."""
         task = Task(folder / "area", folder / "out", workers, stamps)
         tiny = replace(task, area=folder / "tiny", out=folder / "tiny-out")
         for each, count in ((tiny, _WARM_POINTS), (task, points)):
-            _generate(each, count)
+            _generate(each, count, later)
             make_template(each.area / "template", each.area, workers, stamps)
         return cls(folder, task, tiny)
 
@@ -76,10 +76,13 @@ class Rounds:
         return run, mine.out
 
 
-def _generate(task: Task, points: int) -> None:
+def _generate(task: Task, points: int, later: int) -> None:
     area = make_area(points, _SEED)
     task.area.mkdir()
-    write_master(task.area / "master", area)
+    apart = area.serial * 7919 % 100 < later
+    write_master(task.area / "master-0", area, ~apart)
+    if later:
+        write_master(task.area / "master-1", area, apart)
     for stamp in (SLOT, SLOT + 1):
         write_reads(task.area / "handover", area, stamp, _SEED)
     write_truth(task.area / "truth.json", area)

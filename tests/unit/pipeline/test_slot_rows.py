@@ -35,14 +35,19 @@ def timeline(cells: list[list[Event]], first: int) -> Timeline:
     return Timeline._make(np.array(column, kind) for column, kind in zip(columns, kinds, strict=True))
 
 
-def master(points: int, *, in_order: bool, rows: list[int]) -> MasterView:
-    """Build a master of which only what rows need is filled in; every third supply row has no customer_ref."""
-    rank = np.arange(points, dtype=np.uint32)
+def master(shards: list[int], imports: list[int], rows: list[int]) -> MasterView:
+    """Build a master of which only what rows need is filled in; every third supply row has no customer_ref.
+
+    `imports` says of each id with which import its point came: points stand by import, then id.
+    """
+    points = sum(shards)
+    rank = np.argsort(imports[:points], kind="stable").astype(np.uint32)
     supply_of = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
     known: dict[str, Any] = {
         "version": 1,
         "retailers": tuple(f"{10_000 + r}" for r in range(RETAILERS)),
-        "rank": rank if in_order else np.random.default_rng(points).permutation(rank),
+        "rank": rank,
+        "shard_points": np.cumsum([0, *shards]),
         "supply_of": supply_of,
         "supply_ref_off": np.cumsum(np.arange(supply_of[-1] + 1) % 3 > 0).astype(np.int64),
     }
@@ -94,7 +99,9 @@ def cells(draw: st.DrawFn, steps: int) -> list[Event]:
     case=st.integers(1, 8).flatmap(
         lambda steps: st.tuples(st.just(steps), st.lists(st.lists(cells(steps), max_size=6), max_size=4))
     ),
-    in_order=st.booleans(),
+    imports=st.sampled_from([[0], [0] * 9 + [1], [0, 1], [0, 0, 1, 2]]).flatmap(
+        lambda kinds: st.lists(st.sampled_from(kinds), min_size=24, max_size=24)
+    ),
     references=st.booleans(),
     random=st.randoms(use_true_random=False),
 )
@@ -103,14 +110,14 @@ def test_ready_and_decided_rows_are_the_rows_of_the_slot(
     tmp_path: Path,
     inline_max: int,
     case: tuple[int, list[list[list[Event]]]],
-    in_order: bool,
+    imports: list[int],
     references: bool,
     random: Random,
 ) -> None:
     steps, shards = case
     shards = shards or [[]]
     points = sum(map(len, shards))
-    view = master(points, in_order=in_order, rows=[random.choice([1, 1, 1, 2]) for _ in range(points)])
+    view = master([*map(len, shards)], imports, [random.choice([1, 1, 1, 2]) for _ in range(points)])
     parts: list[Packed] = []
     first = 0
     for number, shard in enumerate(shards):
