@@ -25,7 +25,6 @@ from pipeline.handover.columns import (
     READ_AT,
     RECEIVED_AT,
     UNREADABLE,
-    check_nulls,
     time_bounds,
 )
 from pipeline.handover.plain import frozen, no_reads, pack_plain, places
@@ -38,15 +37,15 @@ _WIDE_IDS: Final = (pa.large_string(), pa.large_binary())
 def lay_out(batch: pa.RecordBatch, start: int, size: int) -> tuple[int, ...]:
     """Say where the columns of a record batch stand in its file, which is mapped at `start`; nothing if not plain.
 
-    Width of the offsets of ids, offsets, data and its length, read_at, received_at, import and export register
-    (`_NOT_READ` where all are null).
+    Width of the offsets of ids, offsets, data and its length, read_at, received_at, import and export register. Where
+    a register is said to be null throughout, it is the place of its validity bits, below `_NOT_READ`: `_bits_at`.
     """
     columns = {name: batch.column(name) for name in batch.schema.names if name in _NEEDED}
     plain = all(name in columns and columns[name].null_count == 0 for name in (METER_ID, READ_AT, RECEIVED_AT))
     if batch.num_rows == 0 or not plain or any(column.offset for column in columns.values()):
         return ()
     try:
-        check_nulls(batch)
+        batch.validate()
     except UNREADABLE:
         return ()
     ids, read_at, received = (columns[name] for name in (METER_ID, READ_AT, RECEIVED_AT))
@@ -55,19 +54,36 @@ def lay_out(batch: pa.RecordBatch, start: int, size: int) -> tuple[int, ...]:
         return ()
     if ids.type not in (*_NARROW_IDS, *_WIDE_IDS):
         return ()
-    where = [ids.buffers()[1], ids.buffers()[2], read_at.buffers()[1], received.buffers()[1]]
+    found = [ids.buffers()[1], ids.buffers()[2], read_at.buffers()[1], received.buffers()[1]]
+    absent = [name for name in (IMPORT, EXPORT) if name not in columns or pa.types.is_null(columns[name].type)]
+    unread = [name for name, column in columns.items() if column.null_count == batch.num_rows and name not in absent]
     for name in (IMPORT, EXPORT):
-        column = columns.get(name)
-        if column is None or column.null_count == batch.num_rows:
-            where.append(_NOT_READ)
-        elif column.type == pa.uint32() and column.null_count == 0:
-            where.append(column.buffers()[1])
-        else:
-            return ()
-    if any(each is None or (each is not _NOT_READ and not 0 <= each.address - start <= size) for each in where):
+        if name in unread:
+            found.append(columns[name].buffers()[0])
+        elif name not in absent:
+            sound = columns[name].type == pa.uint32() and columns[name].null_count == 0
+            found.append(columns[name].buffers()[1] if sound else None)
+    if any(each is None or not 0 <= each.address - start <= size for each in found):
         return ()
-    at = [each if each is _NOT_READ else each.address - start for each in where]
-    return (4 if ids.type in _NARROW_IDS else 8, at[0], at[1], where[1].size, *at[2:])
+    ids_at, data_at, read_at_at, received_at, *rest = (each.address - start for each in found)
+    places_left = iter(rest)
+    registers = [
+        _NOT_READ if name in absent else _bits_at(next(places_left)) if name in unread else next(places_left)
+        for name in (IMPORT, EXPORT)
+    ]
+    return (4 if ids.type in _NARROW_IDS else 8, ids_at, data_at, found[1].size, read_at_at, received_at, *registers)
+
+
+def _bits_at(place: int) -> int:
+    """Return the place of validity bits as a place of values that are not read, and the other way round."""
+    return _NOT_READ - 1 - place
+
+
+def _none_valid(descriptor: int, place: int, rows: int) -> bool:
+    """Say whether the validity bits of some rows are all zero."""
+    bits = os.pread(descriptor, -(-rows // 8), place)
+    last = (1 << (rows % 8 or 8)) - 1
+    return len(bits) == -(-rows // 8) and not bits[-1] & last and bits.count(0) >= len(bits) - bool(bits[-1])
 
 
 def decode_straight(chunk: Chunk, stamp: tuple[int, int], layout: tuple[int, ...]) -> Decoded | None:
@@ -96,7 +112,9 @@ def _decode(descriptor: int, chunk: Chunk, layout: tuple[int, ...]) -> Decoded |
     width, offsets_at, data_at, data_size, read_at_at, received_at, *registers_at = layout
     keys = np.empty((rows, 2), np.uint64)
     read_at, received = np.empty(rows, np.int64), np.empty(rows, np.int64)
-    imports, exports = (no_reads(rows) if at == _NOT_READ else np.empty(rows, np.uint32) for at in registers_at)
+    if any(at < _NOT_READ and not _none_valid(descriptor, _bits_at(at), rows) for at in registers_at):
+        return None
+    imports, exports = (no_reads(rows) if at <= _NOT_READ else np.empty(rows, np.uint32) for at in registers_at)
     registers = list(zip((imports, exports), registers_at, strict=True))
     offset_bytes = width * (rows + 1)
     room = _room(-(-offset_bytes // 8) * 8 + data_size + METER_ID_BYTES)
@@ -106,7 +124,7 @@ def _decode(descriptor: int, chunk: Chunk, layout: tuple[int, ...]) -> Decoded |
         (data[:data_size], data_at),
         (read_at, read_at_at),
         (received, received_at),
-        *(each for each in registers if each[1] != _NOT_READ),
+        *(each for each in registers if each[1] > _NOT_READ),
     ]
     if any(os.preadv(descriptor, [into.data], at) != into.nbytes for into, at in wanted):
         return None
@@ -120,7 +138,7 @@ def _decode(descriptor: int, chunk: Chunk, layout: tuple[int, ...]) -> Decoded |
             return None
     no_data = 0
     for register, at in registers:
-        if at != _NOT_READ:
+        if at > _NOT_READ:
             without, odd = count_registers(frozen(register))
             if odd:
                 return None
