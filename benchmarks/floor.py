@@ -44,11 +44,12 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=1_000_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to work; removed afterwards")
+    parser.add_argument("--area", type=Path, help="where generated areas are kept for the next time; same disk")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of JSON lines to append to")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix=f"koma-floor-{options.points}-", dir=options.folder))
     try:
-        rounds = Rounds.prepare(folder, options.points, options.workers, TWO, 0)
+        rounds = Rounds.prepare(folder, options.points, options.workers, TWO, 0, options.area)
         run, home = rounds.run("koma", check_zips=False)
         parts = _floor(rounds.task.handover, home, folder / "again", options.workers, options.points)
     finally:

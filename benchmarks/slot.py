@@ -57,6 +57,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--engines", type=lambda text: text.split(","), default=list(ENGINES))
     parser.add_argument("--workers", type=int, default=2, help="threads of each engine, on as many cores")
     parser.add_argument("--folder", type=Path, help="where to work; removed afterwards")
+    parser.add_argument("--area", type=Path, help="where generated areas are kept for the next time; same disk")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of JSON lines to append to")
     return parser.parse_args()
 
@@ -64,7 +65,7 @@ def _options() -> argparse.Namespace:
 def _measured(points: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     say(f"{points:,} points: generating area, hand-over files and master")
     facts = machine.machine_facts(options.workers)
-    rounds = Rounds.prepare(folder, points, options.workers, options.stamps, options.later)
+    rounds = Rounds.prepare(folder, points, options.workers, options.stamps, options.later, options.area)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in options.engines}
     for repetition in range(options.repetitions):
         for name in options.engines:

@@ -7,6 +7,7 @@ out new ones slowly for minutes, and the next engine would pay for it.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -35,13 +36,34 @@ class Rounds:
     done: int = 0
 
     @classmethod
-    def prepare(cls, folder: Path, points: int, workers: int, stamps: str, later: int) -> Self:
-        """Generate both areas, and the homes with their masters imported, `later` percent of it by a second import."""
+    def prepare(
+        cls, folder: Path, points: int, workers: int, stamps: str, later: int, kept: Path | None = None
+    ) -> Self:
+        """Generate both areas, and the homes with their masters imported, `later` percent of it by a second import.
+
+        Args:
+            folder: where engines write.
+            points: of the large area.
+            workers: threads of each engine.
+            stamps: see `Task`.
+            later: percent.
+            kept: folder in which areas stay from one measurement to the next, on the disk of `folder`; those that were
+                made there for the same numbers are used again.
+
+        """
         task = Task(folder / "area", folder / "out", workers, stamps)
         tiny = replace(task, area=folder / "tiny", out=folder / "tiny-out")
+        if kept is not None:
+            name = f"{points}-{stamps}-{later}"
+            task, tiny = replace(task, area=kept / name), replace(tiny, area=kept / f"{name}-tiny")
         for each, count in ((tiny, _WARM_POINTS), (task, points)):
+            whole = each.area / "whole"
+            if whole.exists():
+                continue
+            shutil.rmtree(each.area, ignore_errors=True)
             _generate(each, count, later)
             make_template(each.area / "template", each.area, workers, stamps)
+            whole.touch()
         return cls(folder, task, tiny)
 
     def run(self, name: str, *, check_zips: bool) -> tuple[dict[str, Any], Path]:
@@ -78,7 +100,7 @@ class Rounds:
 
 def _generate(task: Task, points: int, later: int) -> None:
     area = make_area(points, _SEED)
-    task.area.mkdir()
+    task.area.mkdir(parents=True)
     apart = area.serial * 7919 % 100 < later
     write_master(task.area / "master-0", area, ~apart)
     if later:
