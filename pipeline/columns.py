@@ -49,11 +49,11 @@ def write_columns(path: Path, columns: Mapping[str, NDArray[Any]], meta: Mapping
             while view:
                 view = view[file.write(view) :]
         file.truncate(start + position)
-        _start_writing(file.fileno())
+        start_writing(file.fileno())
     return start + position
 
 
-def _start_writing(descriptor: int) -> None:
+def start_writing(descriptor: int) -> None:
     """Let the disk begin with a file now, where the system can: the caller's sync has less to wait for."""
     if _SYNC_FILE_RANGE is not None:
         _SYNC_FILE_RANGE(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _WRITE)

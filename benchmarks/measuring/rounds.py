@@ -23,7 +23,7 @@ from benchmarks.measuring.engine_koma import fresh_home, make_template
 from benchmarks.measuring.task import ONE, Task
 
 _WARM_POINTS: Final = 2_000
-_SEED: Final = 20_260_822
+SEED: Final = 20_260_822
 
 
 @dataclass(slots=True)
@@ -99,14 +99,14 @@ class Rounds:
 
 
 def _generate(task: Task, points: int, later: int) -> None:
-    area = make_area(points, _SEED)
+    area = make_area(points, SEED)
     task.area.mkdir(parents=True)
     apart = area.serial * 7919 % 100 < later
     write_master(task.area / "master-0", area, ~apart)
     if later:
         write_master(task.area / "master-1", area, apart)
     for stamp in (SLOT, SLOT + 1):
-        write_reads(task.area / "handover", area, stamp, _SEED)
+        write_reads(task.area / "handover", area, stamp, SEED)
     write_truth(task.area / "truth.json", area)
     batches = flat_master(area, with_start=task.stamps == ONE)
     first = next(batches)

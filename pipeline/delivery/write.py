@@ -17,6 +17,7 @@ from koma.errors import DeliveryError
 from koma.ids import parse_retailer_code
 from koma.limits import REVISIONS_MAX, ROWS_PER_FILE_MAX, SPLITS_MAX
 from koma.slots import JST, slot_start_ms
+from pipeline.columns import start_writing
 from pipeline.delivery import kernels
 from pipeline.delivery.archive import Deflater
 from pipeline.delivery.file import DeliveryFile, ManifestEntry, plain
@@ -30,6 +31,8 @@ TEXT_BYTES: Final = 1024 * 1024
 
 _PREFIX: Final = "W41110"
 _STARTS_KEPT: Final = 64
+_LARGE_BYTES: Final = 256 * 1024
+"""A few files are most of the bytes; the disk begins with those while the others are computed."""
 _REPLACE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 _MODE: Final = 0o666
 """What the umask leaves of it, as for any file."""
@@ -188,8 +191,11 @@ def _put(path: str, content: memoryview) -> None:
     except FileNotFoundError:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, _REPLACE, _MODE)
+    large = len(content) >= _LARGE_BYTES
     try:
         while content:
             content = content[os.write(file, content) :]
+        if large:
+            start_writing(file)
     finally:
         os.close(file)
