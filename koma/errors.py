@@ -86,6 +86,12 @@ class DeliveryError(KomaError):
     code = "delivery.invalid"
 
 
+class CompareError(KomaError):
+    """The incumbent's deliveries cannot be found or read."""
+
+    code = "compare.invalid"
+
+
 class PullError(KomaError):
     """The retailer's client could not fetch, or what it fetched is not what was announced."""
 
@@ -108,6 +114,7 @@ ERRORS: tuple[type[KomaError], ...] = (
     HandoverError,
     MasterError,
     DeliveryError,
+    CompareError,
     PullError,
     GatewayError,
 )

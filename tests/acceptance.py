@@ -202,14 +202,19 @@ def closes_in_time(home: str = "home") -> Check:
 
 
 def first_issue_is_what_arrived(world: World) -> str:
-    """Hold revision 00 against the reads: each point once, available where both stamps had arrived by T+45."""
-    reads = _joined(list(world.hand_overs().values()))
+    """Hold revision 00 against the reads: each point once, available where both stamps had been handed over by T+45.
+
+    A file is handed over when the last of its reads has arrived, so that counts for all of them.
+    """
+    batches = list(world.hand_overs().values())
+    reads = _joined(batches)
+    handed_over_ms = np.concatenate([np.full(len(each), each.received_ms.max()) for each in batches])
     wrong = []
     for slot_ms in world.slots():
         close_ms = slot_ms + SLOT_MS + CLOSING_MS
         known = 0
         for column in (reads.import_register, reads.export_register):
-            here = (column < NO_DATA) & (reads.received_ms <= close_ms)
+            here = (column < NO_DATA) & (handed_over_ms <= close_ms)
             ends = [
                 np.unique(reads.keys[here & (reads.read_at_ms == each)], axis=0)
                 for each in (slot_ms, slot_ms + SLOT_MS)

@@ -172,6 +172,12 @@ def read_monthly_layout(path: Path = TAGS_PATH) -> MonthlyLayout:
     return _read(path, _monthly_layout)
 
 
+@cache
+def read_tags(path: Path = TAGS_PATH) -> dict[str, str]:
+    """Tags of W41110 by the value they carry, that of a point's row as `row`, for readers; raises as `read_layout`."""
+    return _read(path, _tags)
+
+
 def _read(path: Path, form: Callable[[dict[str, Any]], _Form]) -> _Form:
     try:
         return form(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -187,6 +193,12 @@ def _layout(document: dict[str, Any]) -> Layout:
     points, message = document["points"], document["message"]
     head, foot = _frame(document, message, document["information_code"], points["group"])
     return Layout(head, foot, _compile(_name(points["tag"]), _elements(points, _POINT_VALUES)))
+
+
+def _tags(document: dict[str, Any]) -> dict[str, str]:
+    points, message = document["points"], document["message"]
+    elements = (*_elements(message, _FILE_VALUES), *_elements(points, _POINT_VALUES))
+    return {each.value: each.tag for each in elements if each.value} | {"row": _name(points["tag"])}
 
 
 def _daily_layout(document: dict[str, Any]) -> DailyLayout:
