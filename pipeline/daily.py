@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from koma.settings import Settings
+from pipeline.carried import carry_reads
 from pipeline.day_graph import (
     DayIssue,
     Days,
@@ -58,7 +59,7 @@ def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool =
     state = journal.state
     while True:
         if state.daily_intent is None:
-            master = open_master(home.root, None).version
+            master = carry_reads(home, journal)
             if not _plans(home, state, settings, master, state.issued_ms):
                 return
             journal.append({"kind": "daily_intent", "to": state.issued_ms, "master": master})

@@ -264,6 +264,7 @@ def _commit(
         "segments": [{"name": each.name, "stamps": list(each.stamps)} for each in segments],
         "held": held if rejudge else None,
         "held_new": [] if rejudge else held,
+        "carried": state.carried if state.index.names else intake.master,  # nothing to carry before the first read
         "clock_ms": max(clocks, default=NEVER),
         "first_slot": min((stamp for each in segments for stamp, _ in each.stamps), default=None),
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from koma.settings import Settings
 from koma.slots import format_jst, slot_start_ms
+from pipeline.carried import carry_reads
 from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, placed, sort_key
 from pipeline.exchange import read_reports
 from pipeline.home import Home, publish, sync_filesystem
@@ -47,7 +48,7 @@ def issue(home: Home, journal: Journal, settings: Settings, to_ms: int, *, extra
     """
     state = journal.state
     if state.intent is None:
-        master = open_master(home.root, None).version
+        master = carry_reads(home, journal)
         journal.append({"kind": "intent", "to": to_ms, "batches": state.batches, "master": master, "extra": extra})
     return finish_intent(home, journal, settings, xml=xml)
 
@@ -70,9 +71,10 @@ def finish_intent(home: Home, journal: Journal, settings: Settings, *, xml: bool
 
 
 def has_pending(home: Home, journal: Journal, settings: Settings) -> bool:
-    """Say whether closed slots have changes that no instant so far has issued. Writes nothing."""
+    """Say whether closed slots have changes that no instant so far has issued."""
+    master = carry_reads(home, journal)
     state = journal.state
-    what = _described(home, state, settings, open_master(home.root, None).version, state.issued_ms, xml=False)
+    what = _described(home, state, settings, master, state.issued_ms, xml=False)
     plans = [plan for plan in _plans(what, state, settings, state.extras) if plan.real >= FIRST_ISSUES]
     collected = _computed(what, settings, plans)
     shutil.rmtree(what.work)

@@ -4,6 +4,7 @@
 - Layout 1 (until 0.1): the journal is one file, read whole at every start. Layout 2 has checkpoints, parts, and records
   that an older Koma does not know.
 - Layout 3: master versions date the day on which a point's meter is read, and the journal tells of monthly files.
+- Layout 4: master versions say which reads an import moves, and the journal up to which version that was done.
 
 Registers of a home from before register files held several shards cannot be read; such a home is refused by name.
 """

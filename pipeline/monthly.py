@@ -18,6 +18,7 @@ import numpy as np
 
 from koma.settings import Settings
 from koma.slots import format_jst, slot_date
+from pipeline.carried import carry_reads
 from pipeline.delivery import ManifestEntry, manifest_line, placed, sort_key
 from pipeline.exchange import read_reports
 from pipeline.home import Home, publish, sync_filesystem
@@ -61,7 +62,7 @@ def monthly_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool
     state = journal.state
     while True:
         if state.monthly_intent is None:
-            master = open_master(home.root, None).version
+            master = carry_reads(home, journal)
             if not _plans(home, state, settings, master, state.issued_ms):
                 return
             journal.append({"kind": "monthly_intent", "to": state.issued_ms, "master": master})

@@ -138,6 +138,7 @@ class State:
     daily_intent: dict[str, Any] | None = None
     monthly_ms: int = NEVER  # the monthly files of all instants up to this one are out
     monthly_intent: dict[str, Any] | None = None
+    carried: int = 0  # master version up to which reads were carried to the installations it makes of theirs
     unmoved: list[dict[str, Any]] = field(default_factory=list)  # files of the last intake, perhaps still in landing
 
     @property
@@ -179,8 +180,7 @@ class State:
             case "start":
                 self.first_slot = record["first_slot"]
             case "supersede":
-                names = ("shard", "local", "stamp", "value", "from_ms")
-                self.supersessions.append(Supersession(*(record[name] for name in names)))
+                self._decide([record])
             case "intent":
                 self.intent = record
             case "issued":
@@ -220,6 +220,11 @@ class State:
         if self.first_slot is None:
             self.first_slot = record["first_slot"]
         self.unmoved = record["files"]
+        self.carried = record.get("carried", self.carried)
+        self._decide(record.get("supersessions", ()))
+
+    def _decide(self, records: Iterable[dict[str, Any]]) -> None:
+        self.supersessions += [Supersession(*(each[name] for name in Supersession.__slots__)) for each in records]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

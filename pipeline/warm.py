@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from koma.settings import Settings, load_settings
+from pipeline.carried import carry_reads
 from pipeline.home import Home, open_home
 from pipeline.journal import Journal
-from pipeline.master import import_master, open_master
+from pipeline.master import import_master
 from pipeline.monthly import issue_monthly
 from pipeline.run import run_once
 from pipeline.simulate import Options, simulate
@@ -37,7 +38,8 @@ def _issue_months(home: Home, settings: Settings) -> None:
     """Issue monthly files as if all slots until then had been issued: what is not there says the same of itself."""
     journal = Journal(home.path("journal"))
     to_ms = START_MS + MONTH_DAYS * DAY_S * 1000
-    intent = {"to": to_ms, "batches": journal.state.batches, "master": open_master(home.root).version, "extra": False}
+    master = carry_reads(home, journal)
+    intent = {"to": to_ms, "batches": journal.state.batches, "master": master, "extra": False}
     journal.append({"kind": "intent"} | intent)
     journal.append({"kind": "issued", "to": to_ms, "extra": False})
     issue_monthly(home, journal, settings)

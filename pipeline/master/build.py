@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from koma.errors import MasterError
 from koma.limits import POINT_ID_DIGITS, RETAILERS_MAX, SHARD_INSTALLATIONS, SHARD_LOCAL_BITS
 from koma.slots import MS_PER_SLOT
+from pipeline.master.carries import carries_of
 from pipeline.master.changes import changes_of
 from pipeline.master.judge import Judgement
 from pipeline.master.ledger import Dated, Ledger
@@ -187,6 +188,19 @@ def change_arrays(ledger: Ledger, layout: Layout, number: int) -> Arrays:
     }
     order = np.lexsort([*reversed(columns.values())])
     return {name: column[order] for name, column in columns.items()}
+
+
+def carried_arrays(ledger: Ledger, layout: Layout, number: int) -> Arrays:
+    """What version `number` adds to the carries, from the ledger of the meters."""
+    assert layout.local is not None
+    carries = carries_of(ledger, layout.shard, layout.local)
+    return {
+        "carried_from": carries.source,
+        "carried_to": carries.target,
+        "carried_lo": carries.lo,
+        "carried_hi": carries.hi,
+        "carried_version": np.full(len(carries.source), number),
+    }
 
 
 def logged(

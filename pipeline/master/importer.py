@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.master.build import (
+    carried_arrays,
     change_arrays,
     lay_out,
     logged,
@@ -138,7 +139,7 @@ def _make_version(
     version.put(points)
     point_id, area = points.get("point_id", view.point_id), points.get("area", view.area)
     changes: dict[str, list[NDArray[Any]]] = {
-        each: [getattr(view, each)] for each in ARRAYS if each.startswith("changed_")
+        each: [getattr(view, each)] for each in ARRAYS if each.startswith(("changed_", "carried_"))
     }
     if "retailers" in judged.rows:
         _log_retailers(folder, judged, status["retailers"])
@@ -153,7 +154,9 @@ def _make_version(
         version.put(table_arrays(ledger, layout, references, area))
         write_log(folder, name, *logged(ledger, rows, layout, point_id))
         if view.version:
-            for each, column in change_arrays(ledger, layout, number).items():
+            added = change_arrays(ledger, layout, number)
+            added |= carried_arrays(ledger, layout, number) if name == "meters" else {}
+            for each, column in added.items():
                 changes[each].append(column)
         status.pop(name)
         del ledger, rows, references  # before the next table is built

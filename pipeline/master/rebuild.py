@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Making a master version of an older layout again, as far as this Koma's differs, from the log.
 
-Layout 5 dates the day on which a point's meter is read. Layout 4 knew it as a text of the log only, so the attribute
-rows of all points are made again; all other arrays stay as they are.
+- Layout 5 dates the day on which a point's meter is read. Layout 4 knew it as a text of the log only, so the attribute
+  rows of all points are made again.
+- Layout 6 says which reads an import moves to another installation. What earlier imports would have moved is not known
+  any more; reads are carried from the next import on.
+
+All other arrays stay as they are.
 """
 
 import json
@@ -14,9 +18,10 @@ from koma.errors import MasterError
 from pipeline.master.build import attribute_arrays
 from pipeline.master.ledger import Ledger, Moment
 from pipeline.master.log import read_log
-from pipeline.master.store import LAYOUT, MasterStore
+from pipeline.master.store import LAYOUT, MasterStore, empty_arrays
 
 _OLDEST = 4
+_DATED_READ_DAY = 5
 
 
 def rebuild(home: Path) -> int:
@@ -43,13 +48,14 @@ def rebuild(home: Path) -> int:
                 hint="Use the Koma that wrote it",
             )
         words = json.loads((folder / "version.json").read_text(encoding="utf-8"))
-        known = read_log(store.logged(), "points")
-        none = {name: column[:0] for name, column in known.items()} | {"position": np.zeros(0, np.int32)}
-        points = len(np.load(folder / "rank.npy", mmap_mode="r"))
-        ledger = Ledger("points", known, none, points, Moment(None, first=False))
         number = store.next_number()
         version = store.stage_version(number, current)
-        version.put(attribute_arrays(ledger))
+        if layout < _DATED_READ_DAY:
+            known = read_log(store.logged(), "points")
+            none = {name: column[:0] for name, column in known.items()} | {"position": np.zeros(0, np.int32)}
+            points = len(np.load(folder / "rank.npy", mmap_mode="r"))
+            version.put(attribute_arrays(Ledger("points", known, none, points, Moment(None, first=False))))
+        version.put({name: column for name, column in empty_arrays().items() if name.startswith("carried_")})
         version.close({"retailers": words["retailers"], "bgs": words["bgs"]})
         store.publish_version(number)
         return number

@@ -39,8 +39,8 @@ from pipeline.master.view import MasterView
 VERSIONS_KEPT = 8
 """Older versions are taken away, unless an interrupted issue needs them; the log stays."""
 
-LAYOUT = 5
-"""Layout 5 has `attr_read_day`; one of layout 4 is brought here by `pipeline.master.rebuild`."""
+LAYOUT = 6
+"""Layout 6 has `carried_…`, layout 5 `attr_read_day`; earlier ones are brought here by `pipeline.master.rebuild`."""
 _WORDS = ("version", "retailers", "bgs")
 _NUMBER = re.compile(r"[.v]*([0-9]{8})(?:\.jsonl)?")
 _TYPES: dict[str, str] = {
@@ -58,6 +58,7 @@ _TYPES: dict[str, str] = {
     "given_stamp": "i4", "given_install": "u4", "given_value": "u4",
     "changed_position": "u4", "changed_from_slot": "i4", "changed_to_slot": "i4", "changed_rec_ms": "i8",
     "changed_version": "u4",
+    "carried_from": "u4", "carried_to": "u4", "carried_lo": "i4", "carried_hi": "i4", "carried_version": "u4",
 }  # fmt: skip
 _MET_AT_RANDOM = ("table",)
 ARRAYS: tuple[str, ...] = tuple(each.name for each in fields(MasterView) if each.name not in _WORDS)

@@ -47,7 +47,7 @@ class MasterView:
     """One immutable version of the master, its arrays mapped from files.
 
     P points, K shards, A attribute rows, S supply rows, R installation rows, C slots of the lookup table,
-    L chain rows, G given registers, B blocks of points, D changes.
+    L chain rows, G given registers, B blocks of points, D changes, M carries.
     """
 
     version: int
@@ -173,6 +173,18 @@ class MasterView:
     """(D,) the instant from which the change counts."""
     changed_version: NDArray[np.uint32]
     """(D,) the version that brought the change."""
+
+    carried_from: NDArray[np.uint32]
+    """(M,) installation whose reads belong to `carried_to` as well now, `shard << SHARD_LOCAL_BITS | local`; grows at
+    the end with every version."""
+    carried_to: NDArray[np.uint32]
+    """(M,) installation of the same register of the same meter."""
+    carried_lo: NDArray[np.int32]
+    """(M,) first stamp."""
+    carried_hi: NDArray[np.int32]
+    """(M,) last stamp, included; `OPEN_SLOT` = open."""
+    carried_version: NDArray[np.uint32]
+    """(M,) the version that brought it, ascending."""
 
     @property
     def n_points(self) -> int:

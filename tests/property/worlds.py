@@ -11,10 +11,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pipeline.carried import carry_reads
 from pipeline.home import Home
 from pipeline.intake import finish_moves, take_in
 from pipeline.journal import Journal
-from pipeline.master import open_master, settle
+from pipeline.master import settle
 from pipeline.monthly import issue_monthly
 from tests.homes import MINUTE_MS, SLOT_MS, Read, Row, at, hand_over, iso, point, settings_of
 from tests.reference_model import ALWAYS, FOREVER, Handed, MasterRow, MeterRow, PointRow, SupplyRow
@@ -135,7 +136,11 @@ class Maker:
 
     def meters(self, number: int, name: str) -> None:
         kind = self.draw(
-            st.sampled_from(["plain"] * 4 + ["exchange"] * 3 + ["none", "removed", "learned late", "solar"])
+            st.sampled_from(
+                ["plain"] * 4
+                + ["exchange"] * 3
+                + ["none", "removed", "learned late", "solar", "renumbered", "dated anew"]
+            )
         )
         if kind == "none":
             return
@@ -162,6 +167,10 @@ class Maker:
             self.attributes(generation)
             self.supply(generation)
             self.learn(replace(row, point=generation, register="export"), self.late())
+        elif kind == "renumbered":
+            self.renumber(row, point(200 + number))
+        elif kind == "dated anew":
+            self.date_anew(row)
         else:
             self.learn(row, self.late() if kind == "learned late" else 0)
 
@@ -184,6 +193,28 @@ class Maker:
             ),
             replace(successor, first=begin if told in {"both", "first"} else None),
         )
+
+    def renumber(self, row: MeterRow, name: str) -> None:
+        """Let the meter feed a point of another number from some time on; it may come back later."""
+        self.world.points.append(name)
+        self.attributes(name)
+        self.supply(name)
+        at_ms = self.boundary() + self.draw(st.sampled_from([0, 0, 7 * MINUTE_MS]))
+        successor = replace(row, point=name, installed_ms=at_ms)
+        self.change(row, replace(row, removed_ms=at_ms), successor)
+        if self.draw(st.booleans()):
+            last = len(self.world.imports) - 1
+            self.learn(replace(successor, removed_ms=at_ms), last)
+            self.learn(replace(row, installed_ms=at_ms), last)
+
+    def date_anew(self, row: MeterRow) -> None:
+        """Let the time of the installation be corrected, to an earlier or a later one."""
+        wrong, right = self.boundary(), self.boundary()
+        known = replace(row, installed_ms=wrong)
+        if wrong == right:
+            self.learn(known, 0)
+        else:
+            self.change(known, replace(known, removed_ms=wrong), replace(row, installed_ms=right))
 
     # ---- the reads
 
@@ -302,7 +333,7 @@ def months_until(home: Home, to_ms: int, **changes: Any) -> None:
         take_in(home, journal, settings, accept_clock=True)
         settle(home.root, journal.state.next_fact_ms)
         if journal.state.first_slot is not None and to_ms > journal.state.issued_ms:
-            master = open_master(home.root).version
+            master = carry_reads(home, journal)
             intent = {"to": to_ms, "batches": journal.state.batches, "master": master, "extra": False}
             journal.append({"kind": "intent"} | intent)
             journal.append({"kind": "issued", "to": to_ms, "extra": False})

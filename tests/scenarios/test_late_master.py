@@ -123,3 +123,71 @@ def test_what_is_learned_between_splits_counts_at_the_next_split(tmp_path: Path)
     found = {retailer: (value.quality, value.revision, value.issued_at[11:16]) for (retailer, slot, _), value
              in read_tree(home.deliveries).items() if slot == iso(START)}  # fmt: skip
     assert found == {OLD: ("withdrawn", 1, "00:15"), NEW: ("actual", 0, "23:20")}
+
+
+def test_a_point_renumbered_late_takes_the_reads_of_its_meter_along(tmp_path: Path) -> None:
+    home = issued_home(tmp_path / "home")
+    changed = START + 4 * SLOT_MS
+
+    learn(
+        home,
+        points=[{"point_id": point(7)}],
+        meters=[
+            meter(0, installed_at="", removed_at=iso(changed)),
+            meter(7, meter_id="M0", installed_at=iso(changed), removed_at=""),
+        ],
+        supply=[
+            supply(0, OLD, valid_to=iso(changed)),
+            supply(7, OLD, valid_from=iso(changed), valid_to=""),
+        ],
+    )
+    once = run(home).summary()
+
+    assert once["received"] == 0  # carried, not received again
+    assert cell(home, OLD, 3).energy_dwh == 2_000
+    assert cell(home, OLD, 4).quality == "withdrawn"
+    assert [cell(home, OLD, slot, number=7).energy_dwh for slot in (4, 5, 9)] == [2_000] * 3
+    assert run(home).summary()["files"] == 0
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_an_installation_dated_anew_keeps_its_reads(tmp_path: Path, *, earlier: bool) -> None:
+    home = issued_home(tmp_path / "home")
+    begun = START - 1000 * SLOT_MS if earlier else START + 2 * SLOT_MS
+
+    learn(
+        home,
+        meters=[
+            meter(0, installed_at="", removed_at="1970-01-01T09:00"),
+            meter(0, installed_at=iso(begun), removed_at=""),
+        ],
+    )
+    run(home)
+
+    found = [cell(home, OLD, slot).energy_dwh for slot in range(4)]
+    assert found == [2_000] * 4 if earlier else found == [None, None, 2_000, 2_000]
+    assert run(home).summary()["files"] == 0
+
+
+def test_a_meter_given_back_takes_back_what_came_in_between(tmp_path: Path) -> None:
+    home = issued_home(tmp_path / "home")
+    changed, back = START + 2 * SLOT_MS, START + 6 * SLOT_MS
+    learn(
+        home,
+        meters=[
+            meter(0, installed_at="", removed_at=iso(changed)),
+            meter(1, meter_id="M0", installed_at=iso(changed), removed_at=""),
+        ],
+    )
+    run(home)
+    learn(
+        home,
+        meters=[
+            meter(1, meter_id="M0", installed_at=iso(changed), removed_at=iso(changed)),
+            meter(0, installed_at=iso(changed), removed_at=iso(back)),
+        ],
+    )
+    run(home)
+
+    assert [cell(home, OLD, slot).energy_dwh for slot in (1, 2, 5, 6)] == [2_000, 2_000, 2_000, None]
+    assert [cell(home, OLD, slot, number=1).energy_dwh for slot in (1, 2, 5, 6)] == [2_000] * 4

@@ -11,7 +11,7 @@ import pytest
 
 from koma.errors import MasterError
 from koma.slots import parse_jst
-from pipeline.home import MARKER, open_home
+from pipeline.home import HOME_VERSION, MARKER, open_home
 from pipeline.master import open_master
 from pipeline.master.rebuild import rebuild
 from pipeline.master.store import ARRAYS, MasterStore
@@ -75,7 +75,8 @@ def make_old(desk: Desk) -> dict[str, np.ndarray[Any, Any]]:
         if file.exists():
             pq.write_table(pq.read_table(file).drop_columns(["read_day"]), file)
     for folder in store.root.glob("v*"):
-        (folder / "attr_read_day.npy").unlink()
+        for name in ("attr_read_day", *(each for each in ARRAYS if each.startswith("carried_"))):
+            (folder / f"{name}.npy").unlink()
         words = json.loads((folder / "version.json").read_text("utf-8"))
         (folder / "version.json").write_text(json.dumps(words | {"layout": 4}), encoding="utf-8")
     (desk.home / MARKER).write_text('{"version": 2}\n')
@@ -95,7 +96,7 @@ def test_a_version_of_the_layout_before_is_made_again_from_the_log(desk: Desk) -
     view = desk.view
     for name in ARRAYS:
         np.testing.assert_array_equal(getattr(view, name), arrays[name], err_msg=name)
-    assert migrate(desk.home) == 3
+    assert migrate(desk.home) == HOME_VERSION
     assert rebuild(desk.home) == view.version
 
 
@@ -147,5 +148,5 @@ def test_a_version_of_an_even_older_layout_is_refused_by_name(desk: Desk) -> Non
     store = MasterStore(desk.home)
     words = store.version_folder(store.current()) / "version.json"
     words.write_text(words.read_text("utf-8").replace('"layout": 4', '"layout": 3'), encoding="utf-8")
-    with pytest.raises(MasterError, match="layout 3, which this Koma cannot bring to layout 5"):
+    with pytest.raises(MasterError, match="layout 3, which this Koma cannot bring to layout 6"):
         migrate(desk.home)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carrying reads to the installation that a later master makes of theirs (see `pipeline.master.carries`).
+
+They are copied into a register file of their own, with value and arrival as they came and not counted again; what they
+lay with keeps them, as instants that are out were issued from there. An operator's decision on such a read goes with
+it.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koma.limits import SHARD_LOCAL_BITS
+from pipeline.columns import write_columns
+from pipeline.home import Home, publish, sync_filesystem
+from pipeline.journal import NEVER, Journal
+from pipeline.master import open_master
+from pipeline.master.carries import Carries
+from pipeline.master.view import MasterView
+from pipeline.register_files import RegisterFile, offset_type
+from pipeline.state import Segment, State, Supersession
+
+_LOCAL = (1 << SHARD_LOCAL_BITS) - 1
+_Reads = tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]
+"""Local indexes, registers, arrivals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What was carried."""
+
+    segments: tuple[Segment, ...] = ()
+    supersessions: tuple[Supersession, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Section:
+    """Reads of one stamp for one shard."""
+
+    stamp: int
+    shard: int
+    local: NDArray[np.uint32]
+    value: NDArray[np.uint32]
+    arrival: NDArray[np.int64]
+
+
+def carry_reads(home: Home, journal: Journal) -> int:
+    """Carry the reads that the imports since the last time move, durably; return the version of the master to go by.
+
+    Whoever announces an issue asks here for its master, so that no instant sees a master without the reads that go with
+    it. No issue may be under way that goes by the number of intakes it knows.
+    """
+    state = journal.state
+    master = open_master(home.root, None)
+    carries = _carries_after(master, state.carried)
+    if not state.index.names or not len(carries.source):
+        return master.version
+    work = home.fresh_tmp("carry")
+    (work / "registers").mkdir()
+    batch = state.batches + 1
+    found = carried(home.path("registers"), work / "registers" / f"{batch:08d}-carried.col", state, carries)
+    if found.segments:
+        sync_filesystem(work)
+        publish(work / "registers", home.path("registers"))
+    journal.append(
+        {
+            "kind": "intake",
+            "batch": batch,
+            "master": state.held_judged,
+            "files": state.unmoved,
+            "segments": [{"name": each.name, "stamps": list(each.stamps)} for each in found.segments],
+            "held": None,
+            "held_new": [],
+            "carried": master.version,
+            "supersessions": [asdict(each) for each in found.supersessions],
+            "clock_ms": NEVER,
+            "first_slot": None,
+        }
+    )
+    shutil.rmtree(work)
+    return master.version
+
+
+def _carries_after(master: MasterView, version: int) -> Carries:
+    """Return what the imports after a version of the master move."""
+    rows = np.flatnonzero(master.carried_version > version)
+    return Carries(master.carried_from[rows], master.carried_to[rows], master.carried_lo[rows], master.carried_hi[rows])
+
+
+def carried(registers: Path, target: Path, state: State, carries: Carries) -> Carried:
+    """Copy the reads of some carries into one register file, which is not written where there are none.
+
+    Args:
+        registers: folder of the home's register files.
+        target: file to write.
+        state: of the home; not changed.
+        carries: what to carry.
+
+    """
+    sections = sorted(_found(registers, state, carries), key=lambda each: (each.stamp, each.shard))
+    decided = tuple(_decisions(state, carries))
+    if not sections:
+        return Carried((), decided)
+    first_ms = min(int(each.arrival.min()) for each in sections)
+    later_ms = np.concatenate([each.arrival for each in sections]) - first_ms
+    write_columns(
+        target,
+        {
+            "first_ms": np.array([first_ms], np.int64),
+            "stamp": np.array([each.stamp for each in sections], np.int32),
+            "shard": np.array([each.shard for each in sections], np.int32),
+            "counted": np.zeros(len(sections), np.uint8),
+            "offset": np.concatenate([[0], np.cumsum([len(each.local) for each in sections])]),
+            "local": np.concatenate([each.local for each in sections]),
+            "value": np.concatenate([each.value for each in sections]),
+            "later_ms": later_ms.astype(offset_type(int(later_ms.max()))),
+        },
+    )
+    latest: dict[int, int] = {}
+    for each in sections:
+        latest[each.stamp] = max(int(each.arrival.max()), latest.get(each.stamp, NEVER))
+    return Carried((Segment(target.name, tuple(latest.items())),), decided)
+
+
+def _found(registers: Path, state: State, carries: Carries) -> Iterator[_Section]:
+    """Yield the reads that carries find, by stamp and shard of their new installation."""
+    shards = carries.source >> np.uint32(SHARD_LOCAL_BITS)
+    if not len(shards):
+        return
+    files: dict[str, RegisterFile] = {}
+    for stamp, names in state.index.names.items():
+        if not int(carries.lo.min()) <= stamp <= int(carries.hi.max()):
+            continue
+        here = (carries.lo <= stamp) & (stamp <= carries.hi)
+        parts: dict[int, list[_Reads]] = {}
+        for shard in np.unique(shards[here]).tolist():
+            chosen = np.flatnonzero(here & (shards == shard))
+            for name in names:
+                if name not in files:
+                    files[name] = RegisterFile.open(registers / name)
+                for target, columns in _taken(files[name], stamp, shard, carries, chosen):
+                    parts.setdefault(target, []).append(columns)
+        for target, found in sorted(parts.items()):
+            yield _Section(stamp, target, *(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
+def _taken(
+    file: RegisterFile, stamp: int, shard: int, carries: Carries, chosen: NDArray[np.int64]
+) -> Iterator[tuple[int, _Reads]]:
+    """Yield shards of new installations, and the reads there, of what some carries find in a file."""
+    wanted = carries.source[chosen] & np.uint32(_LOCAL)
+    for reads in file.reads(*file.sections(stamp, shard)):
+        rows = np.flatnonzero(np.isin(reads.local, wanted))
+        if not len(rows):
+            continue
+        rows = rows[np.argsort(reads.local[rows], kind="stable")]
+        local = reads.local[rows]
+        first, last = np.searchsorted(local, wanted, "left"), np.searchsorted(local, wanted, "right")
+        counts = last - first
+        each = np.repeat(np.arange(len(chosen)), counts)
+        row = rows[np.arange(len(each)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)]
+        target = carries.target[chosen[each]]
+        for shard_to in np.unique(target >> np.uint32(SHARD_LOCAL_BITS)).tolist():
+            mine = np.flatnonzero(target >> np.uint32(SHARD_LOCAL_BITS) == shard_to)
+            yield shard_to, (target[mine] & np.uint32(_LOCAL), reads.value[row[mine]], reads.arrivals(row[mine]))
+
+
+def _decisions(state: State, carries: Carries) -> Iterable[Supersession]:
+    """Yield decisions on reads that are carried, as they hold for the new installation."""
+    for each in state.supersessions:
+        source = each.shard << SHARD_LOCAL_BITS | each.local
+        here = (carries.source == source) & (carries.lo <= each.stamp) & (each.stamp <= carries.hi)
+        for target in carries.target[here].tolist():
+            yield Supersession(target >> SHARD_LOCAL_BITS, target & _LOCAL, each.stamp, each.value, each.from_ms)
