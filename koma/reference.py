@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,9 @@ def settings_page() -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Every page made from the code, by its file."""
-    return {FOLDER / "settings.md": settings_page(), FOLDER / "commands.md": commands_page()}
+    """Every page made from the code, by its file: our own, and those that packages announce under `koma.reference`."""
+    made = {FOLDER / "settings.md": settings_page(), FOLDER / "commands.md": commands_page()}
+    return made | {FOLDER / f"{each.name}.md": each.load()() for each in entry_points(group="koma.reference")}
 
 
 def main() -> None:

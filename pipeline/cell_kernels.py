@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.jit import kernel
+from pipeline.jit import inlined, kernel
 from pipeline.register_kernels import arrival_of, register_of
 
 ALWAYS_MS = -(1 << 62)
@@ -25,6 +25,7 @@ BACKWARD = 4
 NO_METER = 5
 REMOVED = 6
 NO_TELEMETRY = 7
+DIGITS = 9
 
 NOBODY = 0xFFFF  # not a low-voltage point at this instant: no cell
 
@@ -91,21 +92,29 @@ class Totals(NamedTuple):
     area: NDArray[np.int64]
 
 
+@inlined
+def has_value(quality: int) -> bool:
+    """Say whether a quality carries a value."""
+    return (quality <= SPIKE) | (quality == DIGITS)
+
+
 @kernel
 def difference(start: int, end: int, modulus: int, factor: int, cap_dwh: int) -> tuple[int, int]:
     """Return (quality, dWh) of the energy between two registers.
 
     Source: the contract's value of a cell. End below start is a roll-over if the modulo result is plausible (not above
     the cap), else backward and without a value; end not below start but above the cap is a spike, flagged and
-    delivered.
+    delivered; so is what a register with more digits than the meter comes to, modulo the meter's digits.
     """
     step = end - start if end >= start else end - start + modulus
     if not 0 <= step < modulus:  # a register beyond its digits
         step %= modulus
     energy = step * factor
-    if end >= start:
-        return (SPIKE if energy > cap_dwh else ACTUAL), energy
-    return (BACKWARD, 0) if energy > cap_dwh else (ROLLOVER, energy)
+    if energy > cap_dwh:
+        return (SPIKE, energy) if end >= start else (BACKWARD, 0)
+    if start >= modulus or end >= modulus:
+        return DIGITS, energy
+    return (ACTUAL if end >= start else ROLLOVER), energy
 
 
 @kernel
@@ -221,7 +230,7 @@ def add_total(totals: Totals, owner: int, group: int, area: int, quality: int, e
 def add_row(table: NDArray[np.int64], index: int, quality: int, energy: int) -> None:
     """Count one cell in a row of totals."""
     table[index, EXPECTED] += 1
-    if quality <= SPIKE:
+    if has_value(quality):
         table[index, AVAILABLE] += 1
         table[index, ENERGY] += energy
 

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,12 +44,22 @@ class TakenIn:
     files: int = 0
     waiting: list[dict[str, object]] = field(default_factory=list)  # files that stay in landing, and why
     ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)  # reads in quarantine by the reason's code
+
+    def by_rule(self) -> dict[str, int]:
+        """Return what each rule on rows found, by its code; rules that found nothing are left out."""
+        counts = self.counts
+        found = {"no_data": counts.no_data, "moved": counts.moved, "late": counts.late}
+        found |= {"unknown_meter": counts.held, "duplicate": counts.duplicate}
+        return {code: number for code, number in sorted((found | self.refused).items()) if number}
 
     def add(self, reports: Iterable[Report]) -> None:
         """Add up what the elements report; no read may go astray."""
         for report in reports:
             self.counts.add(report.counts)
             self.ignored_columns |= report.ignored_columns
+            if report.quarantined is not None:
+                self.refused += quarantine.by_code(report.quarantined)
         counts = self.counts
         assert counts.received == (
             counts.accepted + counts.duplicate + counts.filtered + counts.quarantined + counts.held

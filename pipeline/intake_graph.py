@@ -72,6 +72,7 @@ class Counts:
     held: int = 0
     no_data: int = 0
     moved: int = 0
+    late: int = 0
 
     def add(self, other: "Counts") -> None:
         """Add another count to this one."""
@@ -143,7 +144,8 @@ class DecodeAndFilter(Reporting):
             counts.received += each.reads + bad
             counts.held += each.held
             counts.no_data += decoded.no_data
-            counts.moved += judged.moved
+            counts.moved += judged.flagged["moved"]
+            counts.late += judged.flagged["late"]
         counts.quarantined += bad
         if decoded.rejected:
             reads = sum(rejected.reads for rejected in decoded.rejected)

@@ -10,11 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cell_kernels import Timeline
+from pipeline.cell_kernels import Timeline, has_value
 from pipeline.jit import kernel
 
 CLOSING = 3
-LAST_WITH_VALUE = 2
 WITHDRAWN = 8
 NOBODY = 0xFFFF
 LOOK_UP = 0xFFFFFFFE
@@ -55,7 +54,7 @@ def count_expected(events: Timeline, steps: int, expected: NDArray[np.int64], un
             expected[owner, k] += 1
             had_value = False
             for before in range(i, at + 1):
-                if events.owner[before] == owner and events.quality[before] <= LAST_WITH_VALUE:
+                if events.owner[before] == owner and has_value(events.quality[before]):
                     had_value = True
             if not had_value:
                 unissued[owner, k] += 1
@@ -91,7 +90,7 @@ def issue_rows(
         while j < n and events.position[j] == events.position[i]:
             j += 1
         owner = events.owner[i]
-        if j == i + 1 and events.step[i] == 0 and events.quality[i] <= LAST_WITH_VALUE and 0 < owner < NOBODY:
+        if j == i + 1 and events.step[i] == 0 and has_value(events.quality[i]) and 0 < owner < NOBODY:
             emit(rows, fill, place, owner, 0, events.position[i], events.quality[i], events.energy[i])
         else:
             issue_cell(events, i, j, steps, close, fill, place, rows)
@@ -119,7 +118,7 @@ def issue_cell(
         begin = np.int64(events.step[i])
         end = np.int64(events.step[i + 1]) if i + 1 < last else steps
         owner = np.int64(events.owner[i])
-        has_value = events.quality[i] <= LAST_WITH_VALUE
+        valued = has_value(events.quality[i])
         owned = 0 < owner < NOBODY
         mine = -1
         for h in range(holders):
@@ -127,16 +126,16 @@ def issue_cell(
                 mine = h
         if owned and mine < 0 and holders < HOLDERS_MAX:
             at = -1
-            if has_value and begin <= close[owner]:
+            if valued and begin <= close[owner]:
                 at = begin
-            elif not has_value and close[owner] == CLOSING and begin <= CLOSING < end:
+            elif not valued and close[owner] == CLOSING and begin <= CLOSING < end:
                 at = CLOSING
             elif max(begin, CLOSING + 1) < end:
                 at = max(begin, CLOSING + 1)
             if 0 <= at < end:
                 emit(rows, fill, place, owner, at, position, events.quality[i], events.energy[i])
                 holder[holders] = owner
-                state[holders] = _VALUE_STATE if has_value else _MISSING_STATE
+                state[holders] = _VALUE_STATE if valued else _MISSING_STATE
                 issued_energy[holders] = events.energy[i]
                 mine = holders
                 holders += 1
@@ -145,8 +144,8 @@ def issue_cell(
             continue
         for h in range(holders):
             if h == mine:
-                wanted = _VALUE_STATE if has_value else _MISSING_STATE
-                if state[h] != wanted or (has_value and issued_energy[h] != events.energy[i]):
+                wanted = _VALUE_STATE if valued else _MISSING_STATE
+                if state[h] != wanted or (valued and issued_energy[h] != events.energy[i]):
                     emit(rows, fill, place, owner, revision, position, events.quality[i], events.energy[i])
                     state[h] = wanted
                     issued_energy[h] = events.energy[i]

@@ -23,6 +23,7 @@ from pipeline.journal import Supersession
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
 from pipeline.plan import SlotPlan
+from pipeline.quality import has_value
 from pipeline.registers import Column
 from pipeline.shard_cells import shard_cells, slot_ends
 from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups
@@ -248,7 +249,7 @@ class WriteDelivery(Reporting):
             ref_bytes=view.supply_ref_bytes,
             ref_row=reference,
             energy_dwh=rows["energy"],
-            available=(quality <= 2).view(np.uint8),
+            available=has_value(quality).view(np.uint8),
             quality=quality,
         )
         return write_delivery(file, issue.work / "deliveries", xml=issue.xml, flat=True)

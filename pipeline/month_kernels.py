@@ -18,10 +18,10 @@ from pipeline.cell_kernels import (
     NO_METER,
     NO_TELEMETRY,
     REMOVED,
-    SPIKE,
     Dated,
     attribute_row,
     difference,
+    has_value,
     supply_row,
 )
 from pipeline.jit import kernel
@@ -112,7 +112,7 @@ def span_value(
             return MISSING, np.int64(0)
         modulus, factor = dated.install_modulus[row], dated.install_factor[row]
         part, part_energy = stretch(register, last, modulus, factor, cap_dwh, end - first)
-        if part > SPIKE:
+        if not has_value(part):
             return part, np.int64(0)
         if quality in (NO_METER, REMOVED) or part > quality:
             quality = part
@@ -144,7 +144,7 @@ def end_run(parts: NDArray[np.int64], h: int, quality: int, energy: int, final: 
     if quality == MISSING and not final:
         return
     parts[h, RUN] = _NO_RUN
-    if quality <= SPIKE:
+    if has_value(quality):
         add_value(parts, h, quality, energy)
     else:
         parts[h, REASON] = max(parts[h, REASON], quality)
@@ -155,7 +155,7 @@ def add_cell(parts: NDArray[np.int64], h: int, slot: int, quality: int, energy: 
     """Add a cell to a part whose run, if any, was looked at before."""
     parts[h, SLOTS] += 1
     parts[h, END] = slot + 1
-    if quality <= SPIKE:
+    if has_value(quality):
         add_value(parts, h, quality, energy)
         return
     parts[h, LOST] += 1

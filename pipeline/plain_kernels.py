@@ -22,12 +22,12 @@ from pipeline.cell_kernels import (
     MS_PER_SLOT,
     NO_TELEMETRY,
     OPEN_MS,
-    SPIKE,
     Dated,
     Ends,
     Timeline,
     Totals,
     difference,
+    has_value,
     put_event,
     walk_cell,
 )
@@ -138,7 +138,7 @@ def first_step(instants: NDArray[np.int64], known_ms: int) -> int:
 def add_plain(table: NDArray[np.int64], index: int, quality: int, energy: int) -> None:
     """Count one cell's final state in one table of totals."""
     table[index, EXPECTED] += 1
-    if quality <= SPIKE:
+    if has_value(quality):
         table[index, AVAILABLE] += 1
         table[index, ENERGY] += energy
 
@@ -272,7 +272,7 @@ def timelines(
             if step < len(instants):
                 begun, ended, cap_dwh = register_of(start), register_of(end), attr_cap_dwh[a]
                 quality, energy = difference(begun, ended, install_modulus[i], install_factor[i], cap_dwh)
-            if step < min(real, READY_STEPS) and quality <= SPIKE and owner > 0 and energy < READY_ENERGY:
+            if step < min(real, READY_STEPS) and has_value(quality) and owner > 0 and energy < READY_ENERGY:
                 group = owner * np.uint64(READY_STEPS) + np.uint64(step)
                 counts[group] += 1
                 ready[place] = group << GROUP_AT | np.uint64(quality) << QUALITY_AT | np.uint64(energy)

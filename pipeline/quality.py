@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The words that say why a cell has the value it has, or none; stored as small integers, printed as words."""
 
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 QUALITIES: Final[tuple[str, ...]] = (
     "actual",
@@ -13,6 +16,7 @@ QUALITIES: Final[tuple[str, ...]] = (
     "removed",
     "no_telemetry",
     "withdrawn",
+    "digits",
 )
 """Index to word. The order is stored in files and only ever grows at the end."""
 
@@ -35,5 +39,14 @@ NO_TELEMETRY: Final = 7
 WITHDRAWN: Final = 8
 """The cell was issued to this retailer and now belongs to another."""
 
-LAST_WITH_VALUE: Final = SPIKE
-"""Qualities up to this one carry a value; later ones never do."""
+DIGITS: Final = 9
+"""A register has more digits than the meter: the difference modulo the meter's digits; flagged, delivered."""
+
+WITH_VALUE: Final = (ACTUAL, ROLLOVER, SPIKE, DIGITS)
+"""Qualities that carry a value; the others never do."""
+
+
+def has_value(quality: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say of each quality whether it carries a value."""
+    found: NDArray[np.bool_] = (quality <= SPIKE) | (quality == DIGITS)
+    return found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The quarantine: every read, row, frame or file that could not be taken, with its reason, until it is repaired."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -114,6 +115,12 @@ def of_conflicts(
         export_register=pa.array(value, mask=~exports),
         reads=counting,
     )
+
+
+def by_code(rows: pa.Table) -> Counter[str]:
+    """Return how many reads rows count for, by their code."""
+    sums = rows.select(["code", "reads"]).group_by("code").aggregate([("reads", "sum")])
+    return Counter(dict(zip(sums["code"].to_pylist(), sums["reads_sum"].to_pylist(), strict=True)))
 
 
 def meter_texts(keys: NDArray[np.uint64]) -> pa.Array:

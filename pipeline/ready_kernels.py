@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cell_kernels import SPIKE, Timeline
+from pipeline.cell_kernels import Timeline, has_value
 from pipeline.issuance_kernels import LOOK_UP, NOBODY
 from pipeline.jit import kernel
 from pipeline.plain_kernels import GROUP_AT, NOT_READY, QUALITY_AT, READY_ENERGY, READY_STEPS
@@ -36,10 +36,10 @@ def take_ready(events: Timeline, first: int, ready: NDArray[np.uint64], counts: 
             j += 1
         last = j - 1
         step, owner, quality = np.uint64(event_step[last]), np.uint64(event_owner[last]), np.uint64(event_quality[last])
-        plain = event_step[i] == 0 and step < READY_STEPS and quality <= SPIKE and 0 < owner < NOBODY
+        plain = event_step[i] == 0 and step < READY_STEPS and has_value(quality) and 0 < owner < NOBODY
         plain = plain and 0 <= event_energy[last] < READY_ENERGY
         for k in range(i, last):
-            plain = plain and event_owner[k] == event_owner[last] and event_quality[k] > SPIKE
+            plain = plain and event_owner[k] == event_owner[last] and not has_value(event_quality[k])
         if plain:
             group = owner * np.uint64(READY_STEPS) + step
             counts[group] += 1

@@ -38,6 +38,7 @@ class Run:
             "held": counts.held,
             "no_data": counts.no_data,
             "moved_to_grid": counts.moved,
+            "rules": self.taken.by_rule(),
             "handover_files": self.taken.files,
             "waiting": self.taken.waiting,
             "ignored_columns": {name: list(columns) for name, columns in sorted(self.taken.ignored_columns.items())},

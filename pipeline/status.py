@@ -104,6 +104,7 @@ class Status:
             "accepted": counts.accepted,
             "held": counts.held,
             "quarantined": counts.quarantined,
+            "rules": run.taken.by_rule(),
             "seconds": round(seconds, 3),
         }
 

@@ -17,7 +17,7 @@ from tests.reference_times import CLOSING, DAY, HOUR, MINUTE, SLOT, SPLITS_AND_C
 
 ALWAYS = -(10**18)
 FOREVER = 10**18
-RANKS = ("actual", "rollover", "spike")  # of the parts of a cell that has a value the last one names it
+RANKS = ("actual", "rollover", "spike", "digits")  # of the parts of a cell that has a value the last one names it
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +296,8 @@ class Reference:
             part = (last - start) % 10**row.digits * row.coefficient * 10 ** (row.unit_exponent + 4)
             if last < start and part > cap_dwh:
                 return None, "backward"
-            words.append("rollover" if last < start else "spike" if part > cap_dwh else "actual")
+            plain = "digits" if max(start, last) >= 10**row.digits else "rollover" if last < start else "actual"
+            words.append("spike" if part > cap_dwh else plain)
             total += part
         if not words:
             return None, "removed" if any(row.removed_ms <= slot_ms for row in installs) else "no_meter"

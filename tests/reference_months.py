@@ -130,7 +130,9 @@ class MonthReference(Reference):
             part = (found[1] - found[0]) % 10**row.digits * scale
             if found[1] < found[0] and part > cap_dwh * slots:
                 return None, "backward"
-            words.append("rollover" if found[1] < found[0] else "spike" if part > cap_dwh * slots else "actual")
+            beyond = max(found[0], found[1]) >= 10**row.digits
+            plain = "digits" if beyond else "rollover" if found[1] < found[0] else "actual"
+            words.append("spike" if part > cap_dwh * slots else plain)
             total += part
         return total, max(words, key=RANKS.index)
 

@@ -26,7 +26,7 @@ from pipeline.delivery.archive import Deflater
 from pipeline.delivery.file import ManifestEntry, plain
 from pipeline.delivery.layout import DailyLayout, read_daily_layout
 from pipeline.delivery.parquet import ARROW_SCHEMA, OFFSETS, OPTIONS, WORDS, WRITTEN
-from pipeline.quality import LAST_WITH_VALUE
+from pipeline.quality import has_value
 
 PREFIX: Final = "W41120"
 TEXT_BYTES: Final = 1024 * 1024
@@ -93,7 +93,7 @@ class _Xml:
             plain(self._file.ref_bytes, np.uint8),
             plain(slot.ref_row, np.uint32),
             plain(slot.energy_dwh, np.int64),
-            plain(slot.quality <= LAST_WITH_VALUE, np.bool_).view(np.uint8),
+            plain(has_value(slot.quality), np.bool_).view(np.uint8),
             form.blocks,
             form.steps,
             form.room,
@@ -160,7 +160,7 @@ class _Twin:
         energy, quality = (
             np.concatenate([getattr(each, name) for each in slots]) for name in ("energy_dwh", "quality")
         )
-        there = quality <= LAST_WITH_VALUE
+        there = has_value(quality)
         bits = pa.py_buffer(np.packbits(there, bitorder="little"))
         missing = rows - int(np.count_nonzero(there))
         constants = {"revision": self._file.revision, "recorded_at": self._file.issued_ms}
@@ -217,7 +217,7 @@ def write_daily(
                 text.add(slot, points)
             twin.add(slot, points)
             rows += slot.positions.size
-            available += int(np.count_nonzero(slot.quality <= LAST_WITH_VALUE))
+            available += int(np.count_nonzero(has_value(slot.quality)))
     finally:
         twin.close()
     if not rows:

@@ -23,7 +23,7 @@ from koma.slots import slot_date, slot_start_ms
 from pipeline.delivery.archive import Deflater
 from pipeline.delivery.file import ManifestEntry
 from pipeline.delivery.layout import MonthlyLayout, read_monthly_layout
-from pipeline.quality import LAST_WITH_VALUE, QUALITIES, WITHDRAWN
+from pipeline.quality import QUALITIES, WITHDRAWN, has_value
 
 PREFIX: Final = "W51220"
 ROWS_AT_ONCE: Final = 10_000
@@ -93,8 +93,7 @@ class MonthRows:
     @property
     def available(self) -> NDArray[np.bool_]:
         """(n,) whether the row has a value."""
-        found: NDArray[np.bool_] = self.quality <= LAST_WITH_VALUE
-        return found
+        return has_value(self.quality)
 
 
 def next_reading(reading: date, read_day: int) -> date:

@@ -29,7 +29,7 @@ class Cells:
 
     Attributes:
         energy_dwh: (n,) exact; 0 where there is no value.
-        quality: (n,) index into `QUALITIES`; up to `LAST_WITH_VALUE` there is a value.
+        quality: (n,) index into `QUALITIES`; those of `WITH_VALUE` have one.
         retailer: (n,) operator of record at the slot's start, or `UNASSIGNED`.
     """
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from koma.ids import UNASSIGNED_RETAILER
 from koma.slots import format_jst
-from pipeline.quality import LAST_WITH_VALUE, QUALITIES
+from pipeline.quality import QUALITIES, has_value
 from pipeline.simulate.cells import Cells
 from pipeline.simulate.identities import point_ids, retailer_codes, text_array
 from pipeline.simulate.options import Options
@@ -71,7 +71,7 @@ class Truth:
         place = cells.retailer.astype(np.int64) * len(options.areas) + block.area
         place = np.where(cells.retailer == UNASSIGNED, nobody, place)
         counted = block.low_voltage()
-        available = counted & (cells.quality <= LAST_WITH_VALUE)
+        available = counted & has_value(cells.quality)
         self._expected[slot] += np.bincount(place[counted], minlength=nobody + 1)
         self._available[slot] += np.bincount(place[available], minlength=nobody + 1)
         np.add.at(self._energy[slot], place[available], cells.energy_dwh[available])
@@ -89,7 +89,7 @@ class Truth:
             start.cast(SCHEMA.field("slot_start").type),
             pa.DictionaryArray.from_arrays(pa.array(place), pa.array(self._codes)).cast(pa.string()),
             pa.array(expected),
-            pa.array(cells.energy_dwh, mask=cells.quality > LAST_WITH_VALUE),
+            pa.array(cells.energy_dwh, mask=~has_value(cells.quality)),
             pa.DictionaryArray.from_arrays(pa.array(cells.quality), pa.array(QUALITIES)).cast(pa.string()),
         ]
         return pa.record_batch(columns, schema=SCHEMA)

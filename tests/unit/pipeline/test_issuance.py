@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.cell_kernels import Timeline
 from pipeline.issuance_kernels import CLOSING, WITHDRAWN, Rows, count_expected, issue_rows
 from pipeline.issue_graph import _closings
+from pipeline.quality import DIGITS, WITH_VALUE
 
 Event = tuple[int, int, int, int]  # step, owner, quality, energy
 Cell = list[Event]
@@ -65,7 +66,7 @@ def reference_rows(cells: Sequence[Cell], steps: int) -> dict[tuple[int, int], l
                 known = last.get((p, r))
                 if event is not None:
                     _, _, quality, energy = event
-                    state = "value" if quality <= 2 else "missing"
+                    state = "value" if quality in WITH_VALUE else "missing"
                     if k <= CLOSING:
                         due = r not in closed and known is None and (state == "value" or k == CLOSING)
                     else:
@@ -86,8 +87,8 @@ def cells(draw: st.DrawFn, steps: int) -> Cell:
     marks = sorted(draw(st.sets(st.integers(0, steps - 1), max_size=5)) | {0})
     cell: Cell = []
     for step in marks:
-        quality = draw(st.sampled_from([ACTUAL, ACTUAL, 1, 2, MISSING]))
-        energy = draw(st.integers(0, 2)) * 1000 if quality <= 2 else 0
+        quality = draw(st.sampled_from([ACTUAL, ACTUAL, 1, 2, DIGITS, MISSING]))
+        energy = draw(st.integers(0, 2)) * 1000 if quality in WITH_VALUE else 0
         event = (step, draw(st.sampled_from([0, 1, 1, 2, 3, NOBODY])), quality, energy)
         if not cell or cell[-1][1:] != event[1:]:
             cell.append(event)

@@ -51,7 +51,7 @@ def test_a_stamp_beside_the_boundary_counts_as_the_boundary_and_is_flagged() -> 
     judged = judge(batch_of([Read("M", each, STAMP + DAY_MS, 1) for each in near]), BOUNDS)
 
     assert judged.stamp.tolist() == [STAMP // SLOT_MS] * 4
-    assert judged.moved == 3
+    assert judged.flagged["moved"] == 3
 
 
 def test_bounds_are_settings() -> None:

@@ -17,6 +17,7 @@ from pipeline.issue_graph import _closings
 from pipeline.master import MasterView
 from pipeline.packed import Packed, PackedCoder, spilled
 from pipeline.plain_kernels import NOT_READY, READY_ENERGY, READY_STEPS
+from pipeline.quality import DIGITS, WITH_VALUE
 from pipeline.ready_kernels import NO_REFERENCE
 from pipeline.shard_cells import shard_rows
 from pipeline.slot_rows import SlotRows, file_rows
@@ -81,13 +82,13 @@ def empty_rows(count: int) -> Rows:
 def cells(draw: st.DrawFn, steps: int) -> list[Event]:
     if draw(st.integers(0, 3)):  # a plain story
         step, owner = draw(st.integers(0, min(steps, CLOSING + 2) - 1)), draw(st.integers(0, RETAILERS - 1))
-        value = (step, owner, draw(st.sampled_from([0, 1, 2])), draw(st.integers(0, 9)) or READY_ENERGY)
+        value = (step, owner, draw(st.sampled_from(WITH_VALUE)), draw(st.integers(0, 9)) or READY_ENERGY)
         return [value] if step == 0 else [(0, owner, MISSING, 0), value]
     cell: list[Event] = []
     for step in sorted(draw(st.sets(st.integers(0, steps - 1), max_size=4)) | {draw(st.sampled_from([0, steps - 1]))}):
-        quality = draw(st.sampled_from([ACTUAL, 1, MISSING]))
+        quality = draw(st.sampled_from([ACTUAL, 1, DIGITS, MISSING]))
         owner = draw(st.sampled_from([0, 1, 1, 2, 3, NOBODY]))
-        event = (step, owner, quality, draw(st.integers(0, 2)) if quality <= 2 else 0)
+        event = (step, owner, quality, draw(st.integers(0, 2)) if quality in WITH_VALUE else 0)
         if not cell or cell[-1][1:] != event[1:]:
             cell.append(event)
     return cell

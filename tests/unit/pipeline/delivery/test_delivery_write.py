@@ -241,7 +241,7 @@ def test_what_cannot_be_a_file_is_refused_before_anything_is_written(tmp_path: P
         "not a retailer code": replace(file, retailer_code="../etc"),
         "stands for no retailer": replace(file, retailer_code="00000"),
         "columns of": replace(file, energy_dwh=file.energy_dwh[:2]),
-        "quality 9": replace(file, quality=np.full(3, 9, np.uint8)),
+        "quality 10": replace(file, quality=np.full(3, 10, np.uint8)),
         "dated 2200": replace(file, issued_ms=parse_jst("2200-01-01")),
     }
     for what, each in bad.items():

@@ -18,7 +18,7 @@ from koma.slots import first_slot_of_day
 from pipeline.delivery import MonthlyFile, MonthRows, monthly, placed, write_monthly
 from pipeline.delivery.layout import MONTHLY_SCHEMA_PATH, TAGS_PATH, read_monthly_layout
 from pipeline.delivery.monthly import next_reading
-from pipeline.quality import QUALITIES
+from pipeline.quality import QUALITIES, WITH_VALUE
 from tests.independent_reader import dwh_of
 
 READING = first_slot_of_day(date(2026, 10, 31))
@@ -54,7 +54,7 @@ def test_a_file_is_named_after_the_reading_day_and_lies_in_its_folder(tmp_path: 
     entry = write_monthly(replace(FILE, revision=3, split=12_345), rows_of(), tmp_path)
     assert entry.file == "W51220202610310312345.zip"
     assert placed(f"12345-{entry.file}").as_posix() == f"12345/20261031/{entry.file}"
-    assert (entry.rows, entry.available, entry.slot_id) == (40, 15, READING)
+    assert (entry.rows, entry.available, entry.slot_id) == (40, 16, READING)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"12345-W51220202610310312345.{ending}" for ending in ("parquet", "zip")
     ]
@@ -75,8 +75,8 @@ def test_every_element_says_what_its_column_holds(tmp_path: Path) -> None:
     for n, row in enumerate(found):
         assert row["JP06400"] == f"03{7 * n:020d}"
         assert row.get("JP06119") == (REFS[n % len(REFS)] or None)
-        assert row["JP06405"] == ("0" if n % len(QUALITIES) <= 2 else "1")
-        energy = ENERGIES[n % len(ENERGIES)] if n % len(QUALITIES) <= 2 else None
+        assert row["JP06405"] == ("0" if n % len(QUALITIES) in WITH_VALUE else "1")
+        energy = ENERGIES[n % len(ENERGIES)] if n % len(QUALITIES) in WITH_VALUE else None
         assert (dwh_of(row["JP06426"]) if "JP06426" in row else None) == energy
         ahead = (None, "20261101", "20261130", "20261130")[n % 4]
         assert row.get("JP06446") == (None if QUALITIES[n % len(QUALITIES)] == "withdrawn" else ahead)

@@ -9,9 +9,11 @@ from koma.slots import MS_PER_SLOT
 from pipeline.handover.batch import NO_DATA, NO_READ, ReadBatch
 from pipeline.prefilter.arrivals import DAY_MS, Arrivals, arrivals_of
 from pipeline.prefilter.install_kernels import install_plain
-from pipeline.prefilter.kernels import CHAINED, NONE, install_reads, mark_later, mark_older, snap_near, snap_to_grid
+from pipeline.prefilter.kernels import CHAINED, NONE, install_reads
 from pipeline.prefilter.route import Found, Routed
-from pipeline.prefilter.rules import FUTURE_SLACK_MS, Bounds, judge
+from pipeline.prefilter.rules import judge
+from pipeline.rules.row_kernels import mark_later, mark_older, snap_near, snap_to_grid
+from pipeline.rules.rows import FUTURE_SLACK_MS, Bounds
 
 TIMES = st.sampled_from([0, 1, -FUTURE_SLACK_MS, -FUTURE_SLACK_MS - 1, DAY_MS, 5 * DAY_MS, 5 * DAY_MS + 1])
 SLOTS = st.integers(-(2**20), 2**20)
@@ -50,7 +52,7 @@ def test_the_rules_judge_a_batch_as_their_kernels_judge_each_row(slot: int, rows
     moved = snap_to_grid(batch.read_at_ms, 180_000, verdict, 1, stamp)
     mark_later(batch.read_at_ms, batch.received_ms, FUTURE_SLACK_MS, verdict, 2)
     mark_older(batch.read_at_ms, batch.received_ms, 5 * DAY_MS, verdict, 3)
-    assert judged.moved == moved
+    assert judged.flagged["moved"] == moved
     assert judged.verdict.tolist() == verdict.tolist()
     assert judged.stamp.tolist() == stamp.tolist()
 
