@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from koma.settings import Settings
+from koma.slots import slot_date
 from pipeline.carried import carry_reads
 from pipeline.day_graph import (
     DayIssue,
@@ -28,12 +29,16 @@ from pipeline.day_graph import (
 from pipeline.day_plan import SLOTS_PER_DAY, DayPlan, plan_days
 from pipeline.delivery import ManifestEntry, manifest_line, placed, sort_key
 from pipeline.exchange import read_reports
+from pipeline.flags import FOLDER as FLAGS
+from pipeline.flags import write_flags
 from pipeline.home import Home, publish, sync_filesystem
 from pipeline.issuing import Issued
 from pipeline.journal import Journal, State
 from pipeline.manifests import DAYS, day_name, manifest_place, write_manifests
 from pipeline.master import open_master
 from pipeline.plan import latest_arrivals, latest_decisions
+from pipeline.rules.exports import held_exports
+from pipeline.rules.thresholds import Thresholds
 from pipeline.runner import new_pipeline
 
 STEP_CELLS: Final = 64_000_000
@@ -67,9 +72,10 @@ def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool =
         to_ms, master = state.daily_intent["to"], state.daily_intent["master"]
         work = home.fresh_tmp(FOLDER)
         (work / "deliveries").mkdir()
+        (work / FLAGS).mkdir()
         entries: list[ManifestEntry] = []
         plans = _plans(home, state, settings, master, to_ms)
-        what = _described(home, state, settings, master, to_ms, xml=xml)
+        what = _described(home, state, settings, master, to_ms, plans, xml=xml)
         for some in _together(plans, open_master(home.root, master).n_points):
             for found in _issue_days(what, state, settings, some):
                 entries += found
@@ -80,7 +86,13 @@ def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool =
         yield issued
 
 
-def _described(home: Home, state: State, settings: Settings, master: int, to_ms: int, *, xml: bool) -> DayIssue:
+def _described(
+    home: Home, state: State, settings: Settings, master: int, to_ms: int, plans: Sequence[DayPlan], *, xml: bool
+) -> DayIssue:
+    fresh = [plan for plan in plans if plan.instants[0] > state.daily_ms]
+    thresholds = Thresholds.of_home(home.root)
+    view = open_master(home.root, master)
+    held = [home.path("held") / name for name in state.held]
     return DayIssue(
         home=home.root,
         work=home.path("tmp") / FOLDER,
@@ -91,6 +103,8 @@ def _described(home: Home, state: State, settings: Settings, master: int, to_ms:
         rows_per_file=settings.rows_per_file,
         supersessions=tuple(state.supersessions),
         xml=xml,
+        thresholds={plan.day: thresholds.at(slot_date(plan.day)) for plan in fresh},
+        exports={plan.day: held_exports(held, view, plan.day, plan.instants[0]) for plan in fresh},
     )
 
 
@@ -134,6 +148,10 @@ def _issue_days(
         for each in read_reports(work):
             days[each.plan.day].append(each)
         yield []
+    for day in days:
+        flags = [each.flags.opened() for each in days[day] if each.flags is not None]
+        if flags:
+            write_flags(what.work / FLAGS, view, day, days[day][0].plan.instants[0], flags)
     sources = stage / "sources"
     sources.write_bytes(pickle.dumps(dict(days), protocol=5))
     files = (file for day in sorted(days) for file in plan_files(what, days[day], what.rows_per_file))
@@ -164,9 +182,11 @@ def _commit(home: Home, work: Path, entries: list[ManifestEntry], from_ms: int) 
     lines: dict[tuple[str, str], list[tuple[object, bytes]]] = defaultdict(list)
     for entry in entries:
         lines[entry.retailer_code, day_name(entry.slot_id)].append((sort_key(entry), manifest_line(entry)))
-    if lines:
+    flags = sorted((work / FLAGS).iterdir())
+    if lines or flags:
         write_manifests(home, work / "manifests", lines, DAYS, from_ms)
         sync_filesystem(work)
         publish(work / "deliveries", home.deliveries, placed)
         publish(work / "manifests", home.deliveries, manifest_place)
+        publish(work / FLAGS, home.path("ledger") / FLAGS)
     return Issued(files=len(entries), rows=sum(entry.rows for entry in entries))

@@ -7,8 +7,8 @@ of the run's folder from the first graph to the second, 13 bytes each, and are m
 """
 
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -30,14 +30,24 @@ from pipeline.issuance_kernels import CLOSING, LOOK_UP, Rows, ascends, issue_row
 from pipeline.issue_graph import Issue, find_references
 from pipeline.master import MasterView, open_master
 from pipeline.packed import Packed, spilled
-from pipeline.shard_cells import shard_cells, slot_ends
+from pipeline.rules.day import Found
+from pipeline.rules.gathering import NOTHING, Gathering
+from pipeline.shard_cells import dated, shard_cells, slot_ends
 
 FILES_PER_ELEMENT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class DayIssue(Issue):
-    """An issue of daily files, described as one of slots is."""
+    """An issue of daily files, described as one of slots is.
+
+    Attributes:
+        thresholds: of rules, by the first slot of each day that is issued first.
+        exports: see `pipeline.rules.exports`, of each of those days.
+    """
+
+    thresholds: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    exports: Mapping[int, Found] = field(default_factory=dict)
 
     def from_step(self, plan: DayPlan) -> int:
         """Return the number of a day's first instant that is not out."""
@@ -54,6 +64,7 @@ class ShardDay:
         slots: for each slot of the plan its rows by group (see `day_rows`).
         points: `points`, (group, rank) of each point that stands in a group, ascending.
         content: flat pairs (retailer, step) of the instants after the first that have content, those that are out too.
+        flags: what rules found, where the day is issued first (see `Gathering.flags`).
     """
 
     plan: DayPlan
@@ -61,6 +72,7 @@ class ShardDay:
     slots: tuple[Packed, ...]
     points: Packed
     content: Packed
+    flags: Packed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +118,12 @@ def shard_day(issue: DayIssue, shard: int, plan: DayPlan, work: Path) -> ShardDa
     instants = np.array(plan.instants, np.int64)
     content = np.zeros((len(view.retailers), len(instants)), np.bool_)
     slots, noted = [], [np.empty(0, np.int64)]
+    gathering = Gathering(view, shard, plan.day) if plan.day in issue.thresholds else None
     for slot in plan.slots:
         ends = slot_ends(book, issue.supersessions, shard, slot, installs)
         cells = shard_cells(view, shard, slot, instants, len(instants), ends)
+        if gathering is not None:
+            gathering.add(slot, cells)
         rows = _slot_rows(view, cells, issue.from_step(plan), content)
         points = np.empty(len(rows["position"]), np.int64)
         count = note_points(rows["position"], rows["group"], rows["at"], first, view.rank, seen, points)
@@ -118,7 +133,18 @@ def shard_day(issue: DayIssue, shard: int, plan: DayPlan, work: Path) -> ShardDa
     content[:, : CLOSING + 1] = False
     place = work / "spill" / f"points-{plan.day}-{shard:05d}"
     (found,) = spilled([Packed((), {"points": points})], place)
-    return ShardDay(plan, shard, tuple(slots), found, Packed((), {"content": np.argwhere(content).ravel()}))
+    told = Packed((), {"content": np.argwhere(content).ravel()})
+    if gathering is None:
+        return ShardDay(plan, shard, tuple(slots), found, told)
+    flags = gathering.flags(
+        lambda stamp: book.column(shard, stamp, installs),
+        dated(view),
+        issue.exports.get(plan.day, NOTHING),
+        issue.thresholds[plan.day],
+        plan.instants[0],
+    )
+    (packed,) = spilled([Packed((), flags)], work / "spill" / f"flags-{plan.day}-{shard:05d}")
+    return ShardDay(plan, shard, tuple(slots), found, told, packed)
 
 
 def _slot_rows(view: MasterView, cells: Columns, from_step: int, content: NDArray[np.bool_]) -> Columns:

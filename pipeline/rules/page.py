@@ -12,11 +12,12 @@ HEAD = """\
 # Rules
 
 Every way a register can lie, and what is done about it. A rule flags and routes; it never changes a value. A row of a
-hand-over file goes to quarantine, is held or is taken; a cell has its quality, with a value or without.
+hand-over file goes to quarantine, is held or is taken; a cell has its quality, with a value or without; the day of a
+point gets a flag in `ledger/flags` (`koma flags list`), as it was known when its daily file was first issued.
 
-Rules on rows are counted by code in `rules` of the closing line of `koma pipeline run` and in `run/status.json`.
-Thresholds that are settings hold for all days; the others are dated rows of `pipeline/rules/thresholds.csv`, which a
-file `thresholds.csv` in the home replaces.
+Rules on rows are counted by code in `rules` of the closing line of `koma pipeline run` and in `run/status.json`; rules
+on cells and days in `koma flags counts`. Thresholds that are settings hold for all days; the others are dated rows of
+`pipeline/rules/thresholds.csv`, which a file `thresholds.csv` in the home replaces.
 
 | code | looks at | severity | what it says | what becomes of it |
 |---|---|---|---|---|

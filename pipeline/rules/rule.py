@@ -65,7 +65,7 @@ class DayExample:
     days_before: tuple[int | None, int | None] = (None, None)
     """Registers eight and seven days before the day's end."""
     exports: tuple[int, ...] = ()
-    """Registers that the export side of the meter showed at the first slots' ends, with no generation point on it."""
+    """Registers that the export side of the meter showed at the day's first stamps, with no generation point on it."""
 
 
 Example = RowExample | CellExample | DayExample

@@ -27,7 +27,7 @@ def test_every_line_of_the_page_comes_out_as_it_says(code: str, given: str, verd
     (rule,) = (each for each in RULES if each.code == code)
     (example,) = (each for each in rule.examples if each.given == given)
 
-    assert tried(example, tmp_path) == verdict
+    assert tried(code, example, tmp_path) == verdict
 
 
 def test_the_page_says_what_the_code_says() -> None:
@@ -59,6 +59,7 @@ def test_every_threshold_is_a_setting_or_a_dated_row() -> None:
     used = {each.threshold for each in RULES} - {""}
 
     assert used <= known
+    assert {each.key for each in Thresholds.read(OWN).rows} <= used
 
 
 def test_a_threshold_holds_from_its_day_on() -> None:
