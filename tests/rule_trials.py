@@ -128,12 +128,12 @@ def _registers(example: DayExample, number: int) -> list[int | None]:
 
 
 def _column(example: DayExample, stamp: int) -> Column:
-    """Registers of all meters at a stamp; before the day only those of the first one are known."""
+    """Registers of all meters at a stamp; before the day they are alike."""
     if stamp >= DAY:
         registers = _registers(example, stamp - DAY)
     else:
         known = dict(zip((DAY - 7 * DAY_SLOTS, DAY - 6 * DAY_SLOTS), example.days_before, strict=True))[stamp]
-        registers = [known, *[None] * len(example.meters)][: len(example.meters)]
+        registers = [known] * len(example.meters)
     start = ends([Point(tuple(map(hung, example.meters, registers, registers)))], stamp * SLOT_MS)
     return Column(start.start, start.start_base_ms)
 

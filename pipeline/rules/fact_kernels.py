@@ -10,7 +10,7 @@ from pipeline.cell_kernels import ACTUAL, BACKWARD, NOBODY, Dated, Timeline, has
 from pipeline.jit import inlined, kernel
 from pipeline.plain_kernels import QUALITY_AT, READY_ENERGY
 from pipeline.ready_kernels import POSITION_AT
-from pipeline.register_kernels import ABSENT, arrival_of, register_of
+from pipeline.register_kernels import arrival_of, register_of
 
 NEVER: Final = 0xFF
 """In place of a slot's number in the day."""
@@ -126,4 +126,4 @@ def unmoved(
         a, b, c = before[local], start[local], end[local]
         arrived = arrival_of(b, start_ms) <= instant_ms and arrival_of(c, end_ms) <= instant_ms
         if arrived and register_of(b) == register_of(c):
-            out[k] = a == ABSENT or arrival_of(a, before_ms) > instant_ms or register_of(a) != register_of(b)
+            out[k] = arrival_of(a, before_ms) > instant_ms or register_of(a) != register_of(b)

@@ -29,6 +29,11 @@ RULE = RowRule(
     examples=(
         RowExample("17:00:00, received 16:56:59", ((METER, "17:00:00", "16:56:59", 1, None),), {"future": 1}),
         RowExample("17:00:00, received 16:57:00", ((METER, "17:00:00", "16:57:00", 1, None),), {"accepted": 1}),
+        RowExample(
+            "one received 180 s before its stamp, one 181 s",
+            ((METER, "17:00:00", "16:57:00", 1, None), (METER, "17:30:00", "17:26:59", 2, None)),
+            {"accepted": 1, "future": 1},
+        ),
     ),
     apply=_apply,
 )

@@ -12,6 +12,8 @@ RULE = Rule(
     examples=(
         CellExample("no read at the start", (Hung((None, 105)),), ("missing", 0)),
         CellExample("no read at the end", (Hung((100, None)),), ("missing", 0)),
+        CellExample("no read at the start, removed at the end", (Hung((None, 105), until="12:30"),), ("missing", 0)),
+        CellExample("no read at the end, hung at the start", (Hung((100, None), since="12:00"),), ("missing", 0)),
         CellExample("nothing used", (Hung((100, 100)),), ("actual", 0)),
     ),
 )

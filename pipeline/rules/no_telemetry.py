@@ -11,6 +11,7 @@ RULE = Rule(
     routes="no value",
     examples=(
         CellExample("no register and no telemetry", (Hung((None, None)),), ("no_telemetry", 0), telemetry=0),
+        CellExample("no meter and no telemetry", (), ("no_telemetry", 0), telemetry=0),
         CellExample("registers all the same", (Hung((100, 105)),), ("actual", 5_000), telemetry=0),
     ),
 )

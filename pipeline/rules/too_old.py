@@ -35,6 +35,11 @@ RULE = RowRule(
             ((METER, "17:00:00", "17:00:00+45", 1, None),),
             {"accepted": 1, "late": 1},
         ),
+        RowExample(
+            "one received 45 days after its stamp, one 1 s later",
+            ((METER, "17:00:00", "17:00:00+45", 2, None), (METER, "16:30:00", "16:30:01+45", 1, None)),
+            {"accepted": 1, "late": 1, "too_old": 1},
+        ),
     ),
     apply=_apply,
 )

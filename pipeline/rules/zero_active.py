@@ -35,6 +35,7 @@ RULE = DayRule(
             (),
             days_before=(6, 7),
         ),
+        DayExample("two meters at the point", (Hung((7,) * 49), Hung((7,) * 49)), (), days_before=(6, 7)),
     ),
     judge=_judge,
     amount="days",
