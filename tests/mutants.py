@@ -146,7 +146,6 @@ BROKEN: Final = (
         "register_of(b) <= register_of(c)",
     ),
     ("zero_active", "pipeline/rules/fact_kernels.py", "register_of(a) != register_of(b)", "True"),
-    ("zero_active", "pipeline/rules/fact_kernels.py", "arrival_of(a, before_ms) > instant_ms or", "False or"),
     ("zero_active", "pipeline/rules/fact_kernels.py", "rows != 1 or", "rows > 2 or"),
     ("exchange", "pipeline/rules/exchanges.py", "facts.start_ms < until_ms", "facts.start_ms <= until_ms"),
     ("exchange", "pipeline/rules/exchanges.py", "until_ms <= facts.end_ms", "until_ms < facts.end_ms"),

@@ -142,6 +142,17 @@ def test_flags_of_a_cut_off_daily_issue_are_those_of_a_whole_one(issued: Home, t
     assert digests(home.path("ledger") / "flags") == digests(issued.path("ledger") / "flags")
 
 
+def test_flags_tell_what_was_known_at_their_instant_however_late_they_are_made(issued: Home, tmp_path: Path) -> None:
+    home = town(tmp_path / "home")
+    late = [Read("M1", DAY + k * SLOT_MS, FIRST + 2 * HOUR_MS, k) for k in (4, 5)]
+    late.append(Read("M5", DAY + 30 * SLOT_MS, FIRST + 2 * HOUR_MS, None, 99))
+    hand_over(home, "late.arrow", late)
+
+    run(home)
+
+    assert digests(home.path("ledger") / "flags") == digests(issued.path("ledger") / "flags")
+
+
 def test_a_late_read_leaves_the_flags_of_its_day_as_they_were_told(tmp_path: Path) -> None:
     home = town(tmp_path / "home")
     run(home)
