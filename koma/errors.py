@@ -92,6 +92,12 @@ class CompareError(KomaError):
     code = "compare.invalid"
 
 
+class EstimateError(KomaError):
+    """A day cannot be estimated, or an agreed value is not one."""
+
+    code = "estimate.invalid"
+
+
 class PullError(KomaError):
     """The retailer's client could not fetch, or what it fetched is not what was announced."""
 
@@ -115,6 +121,7 @@ ERRORS: tuple[type[KomaError], ...] = (
     MasterError,
     DeliveryError,
     CompareError,
+    EstimateError,
     PullError,
     GatewayError,
 )

@@ -114,6 +114,16 @@ class Settings:
         _whole(limits.TOO_OLD_DAYS + 3, 4000),
         "Days that registers are kept; a slot whose registers are gone is not revised any more.",
     )
+    estimate_linear_slots: int = _setting(
+        4, _whole(0, 48), "Slots of the longest gap that an estimate fills along a line."
+    )
+    estimate_reach_days: int = _setting(
+        7, _whole(1, 31), "Days of the longest gap whose estimates are made to add up to the registers at its ends."
+    )
+    estimate_reference_days: int = _setting(3, _whole(1, 14), "Reference days whose mean fills a longer gap, at most.")
+    estimate_lookback_days: int = _setting(
+        21, _whole(1, 92), "Days before a day among which its reference days are looked for."
+    )
     first_slot: int | None = _setting(
         None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
     )

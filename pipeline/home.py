@@ -33,6 +33,7 @@ FOLDERS = (
     "journal",
     "quarantine",
     "ledger",
+    "estimates",
     "run",
     "tmp",
 )

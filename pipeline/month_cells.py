@@ -80,7 +80,7 @@ def _no_rows(room: int) -> MonthRows:
     return MonthRows._make(np.empty(room, kind) for kind in _KINDS)
 
 
-def _installs(view: MasterView, position: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+def installs_of(view: MasterView, position: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Return (number of the point among `position`, local index) of every installation row of some points."""
     begin = view.install_of[position]
     counts = view.install_of[position + 1] - begin
@@ -99,7 +99,7 @@ def _chunks(view: MasterView, found: Members, reading: int) -> Iterator[tuple[Me
         most = max(1, CHUNK_CELLS // stamps)
         end = at + max(1, int(np.searchsorted(np.cumsum(counts[at : at + most + 1]), most, "right")))
         some = found.taken(np.arange(at, min(end, len(found))))
-        yield some, np.unique(_installs(view, some.position)[1])
+        yield some, np.unique(installs_of(view, some.position)[1])
         at = end
 
 
@@ -110,7 +110,7 @@ def _touched(issue: Issue, view: MasterView, plan: MonthPlan, shard: int, found:
     if not len(found):
         return touched
     start = int(found.start.min())
-    owner, local = _installs(view, found.position)
+    owner, local = installs_of(view, found.position)
     index = open_book(issue.home, issue.batches).index
     distinct, number = np.unique(local, return_inverse=True)
     late = late_rows(issue.home / "registers", index, shard, distinct, start, plan.reading, since_ms)
