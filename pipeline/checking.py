@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking a home over: whether journal, registers, held reads, master and deliveries agree. Changes nothing.
+"""Looking a home over: whether journal, registers, held reads, master, deliveries and estimates agree. Changes nothing.
 
 It may run beside a writer: what looks wrong is looked at once more, as the next state may have removed it.
 """
@@ -16,6 +16,8 @@ import numpy as np
 from koma.errors import KomaError
 from pipeline.checkpoint import CHECKPOINT, Loaded, gap_in_history, load
 from pipeline.columns import read_columns
+from pipeline.estimates.agreed import LOG, agreements
+from pipeline.estimates.product import is_version, is_whole
 from pipeline.home import Home
 from pipeline.master import open_master
 from pipeline.retention import MANIFESTS, leftovers
@@ -35,7 +37,7 @@ class Finding:
 
 
 def check_home(home: Home, *, deep: bool = False) -> list[Finding]:
-    """Return what does not fit, harm first. `deep` also reads all deliveries and compares digests."""
+    """Return what does not fit, harm first. `deep` also reads all deliveries and estimates and compares digests."""
     found = set(_findings(home, deep=deep))
     if found:
         found &= set(_findings(home, deep=deep))
@@ -52,6 +54,7 @@ def _findings(home: Home, *, deep: bool) -> Iterator[Finding]:
     yield from _of_registers(home, loaded)
     yield from _of_master(home)
     yield from _of_deliveries(home, deep=deep)
+    yield from _of_estimates(home, deep=deep)
 
 
 def _of_journal(home: Home, loaded: Loaded) -> Iterator[Finding]:
@@ -127,6 +130,23 @@ def _of_deliveries(home: Home, *, deep: bool) -> Iterator[Finding]:
         for path in sorted(folder.iterdir()):
             if path.name not in named and not path.name.startswith("."):
                 yield Finding("note", str(path), "no manifest names it", UNNAMED)
+
+
+def _of_estimates(home: Home, *, deep: bool) -> Iterator[Finding]:
+    try:
+        agreements(home)
+    except KomaError as error:
+        yield Finding("harm", str(home.path("estimates")), error.message, error.hint)
+    for path in sorted(home.path("estimates").iterdir()):
+        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+            if is_version(file):
+                try:
+                    if not is_whole(file, deep=deep):
+                        yield Finding("harm", str(file), "its rows are not what it says of them", RESTORE)
+                except KomaError as error:
+                    yield Finding("harm", str(file), error.message, error.hint)
+            elif file.name != LOG:
+                yield Finding("note", str(file), "it is no file of estimates", UNNAMED)
 
 
 def _altered(path: Path, size: int, digest: str) -> str:

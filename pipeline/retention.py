@@ -28,11 +28,12 @@ LEFTOVER_S = 3600
 
 @dataclass(slots=True)
 class Forgotten:
-    """What was removed: day folders of deliveries and of hand-over files, files of registers, files of no use."""
+    """What was removed: day folders of deliveries, of hand-over files and of estimates, registers, files of no use."""
 
     deliveries: list[Path] = field(default_factory=list)
     handovers: list[Path] = field(default_factory=list)
     registers: list[Path] = field(default_factory=list)
+    estimates: list[Path] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
 
 
@@ -46,6 +47,7 @@ def forget(home: Home, journal: Journal, settings: Settings, now_ms: int) -> For
         [] if journal.state.announced else forget_deliveries(home, now_ms, settings.deliveries_days),
         forget_handovers(home, now_ms, settings.keep_handovers_days),
         forget_registers(home, journal, now_ms, settings.keep_registers_days),
+        forget_estimates(home, now_ms, settings.keep_registers_days),
         remove_leftovers(home, journal.state),
     )
 
@@ -95,12 +97,22 @@ def _all_before(folder: Path, limit: str) -> bool:
 
 def forget_handovers(home: Home, now_ms: int, days: int) -> list[Path]:
     """Remove the day folders of hand-over files that were taken in more than `days` before `now_ms`; returns them."""
+    return _forget_days(home.path("taken"), now_ms, days)
+
+
+def forget_estimates(home: Home, now_ms: int, days: int) -> list[Path]:
+    """Remove the estimates of days more than `days` before `now_ms`, as their registers; returns the folders.
+
+    What was agreed stays: the file of it is an audit record, and no day's.
+    """
+    return _forget_days(home.path("estimates"), now_ms, days)
+
+
+def _forget_days(parent: Path, now_ms: int, days: int) -> list[Path]:
     oldest_day = format_jst(now_ms - days * MS_PER_DAY)[:10].replace("-", "")
-    gone = []
-    for folder in _day_folders(home.path("taken"), "*"):
-        if folder.name < oldest_day:
-            shutil.rmtree(folder)
-            gone.append(folder)
+    gone = [folder for folder in _day_folders(parent, "*") if folder.name < oldest_day]
+    for folder in gone:
+        shutil.rmtree(folder)
     return gone
 
 

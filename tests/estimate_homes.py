@@ -34,12 +34,12 @@ def _step(code: int, number: int) -> int:
     return code // 8 + number
 
 
-def reads(number: int, lost: Sequence[int] = (), *, stamps: int = STAMPS) -> list[Read]:
+def reads(number: int, lost: Sequence[int] = ()) -> list[Read]:
     """Give the reads of meter `number`; those of the stamps `lost` never come."""
     gone = set(lost)
     return [
         Read(f"M{number}", START + k * 1_800_000, START + k * 1_800_000 + 120_000, register(k, number))
-        for k in range(stamps)
+        for k in range(STAMPS)
         if k not in gone
     ]
 
@@ -48,8 +48,13 @@ def supplied(number: int, retailer: str = RETAILER, since: str = "2020-01-01T00:
     return {"point_id": point(number), "retailer_code": retailer, "valid_from": since, "valid_to": until}
 
 
-def estimate_home(root: Path, *lost: Sequence[int], supply: Sequence[Row] | None = None, **changes: Any) -> Home:
-    """Make a home of as many meters as there are lists of lost stamps, and issue all of its days."""
+def estimate_home(
+    root: Path, *lost: Sequence[int], supply: Sequence[Row] | None = None, given: Sequence[Read] | None = None
+) -> Home:
+    """Make a home of as many meters as there are lists of lost stamps, and issue all of its days.
+
+    Its reads are those that are `given`, else all but the lost ones.
+    """
     numbers = range(len(lost))
     home = new_home(
         root,
@@ -57,8 +62,9 @@ def estimate_home(root: Path, *lost: Sequence[int], supply: Sequence[Row] | None
         meters=[{"point_id": point(k), "meter_id": f"M{k}", "digits": 6, "unit_exponent": -1} for k in numbers],
         supply=[supplied(k) for k in numbers] if supply is None else supply,
     )
-    hand_over(home, "all.arrow", [read for k, each in enumerate(lost) for read in reads(k, each)])
-    run(home, xml=False, **changes)
+    every = [read for k, each in enumerate(lost) for read in reads(k, each)]
+    hand_over(home, "all.arrow", every if given is None else given)
+    run(home, xml=False)
     return home
 
 

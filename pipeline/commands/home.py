@@ -24,11 +24,13 @@ def home_commands() -> None:
 @app.command(epilog="Example: koma home check --deep")
 def check(
     *,
-    deep: Annotated[bool, typer.Option("--deep", help="Also read all deliveries and compare their digests.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read all deliveries and estimates and compare their digests.")
+    ] = False,
     home: Where = None,
     json: Json = False,
 ) -> None:
-    """Say whether journal, registers, held reads, master and deliveries of a home agree, and what to do if not.
+    """Say whether journal, registers, held reads, master, deliveries and estimates agree, and what to do if not.
 
     Changes nothing and may run beside a watch. Exit status 1 where something is lost or cannot be read.
     """

@@ -6,7 +6,8 @@ A version is written only where a row differs from the latest one, so that makin
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -157,12 +158,49 @@ def digest_in(path: Path) -> str:
         raise EstimateError(f"{path} cannot be read: {error}", hint=hint) from error
 
 
+def is_version(path: Path) -> bool:
+    """Say whether a file is named as a version of its folder's day."""
+    return re.fullmatch(rf"estimates-{re.escape(path.parent.name)}-\d\d\.parquet", path.name) is not None
+
+
+def is_whole(path: Path, *, deep: bool) -> bool:
+    """Say whether a file holds the rows it says it does; without `deep` it is only opened.
+
+    Raises:
+        EstimateError: it is no file of estimates, or damaged.
+
+    """
+    digest = digest_in(path)
+    if not deep:
+        return True
+    try:
+        return digest_of(pq.read_table(path, columns=CONTENT.names).cast(CONTENT)) == digest
+    except (pa.ArrowException, ValueError, OSError):
+        return False
+
+
 def digest_of(rows: pa.Table) -> str:
-    """Return the digest of what rows say."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, CONTENT) as writer:
-        writer.write_table(rows.combine_chunks(), max_chunksize=ROW_GROUP)
-    return hashlib.sha256(sink.getvalue()).hexdigest()
+    """Return the digest of what rows say, however Arrow keeps them."""
+    digest = hashlib.sha256()
+    for name in CONTENT.names:
+        for part in _bytes_of(pa.concat_arrays(rows[name].chunks or [pa.array([], CONTENT.field(name).type)])):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _bytes_of(column: pa.Array) -> Iterator[bytes]:
+    yield np.packbits(column.is_valid().to_numpy(zero_copy_only=False)).tobytes()
+    if pa.types.is_list(column.type):
+        yield pc.list_value_length(column).to_numpy().tobytes()
+        column = pc.list_flatten(column)
+    if pa.types.is_string(column.type):
+        texts = column.cast(pa.large_string())
+        yield pc.binary_length(texts).to_numpy().tobytes()
+        offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset :][: len(texts) + 1]
+        yield texts.buffers()[2].to_pybytes()[offsets[0] : offsets[-1]] if len(texts) else b""
+        return
+    number = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column
+    yield pc.fill_null(number.cast(pa.int64()), 0).to_numpy().tobytes()
 
 
 def keep(home: Home, day: date, rows: pa.Table, made_ms: int, facts: Mapping[str, object]) -> tuple[Path, bool]:

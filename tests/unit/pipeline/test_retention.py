@@ -18,6 +18,7 @@ from pipeline.retention import (
     forget,
     forget_between_runs,
     forget_deliveries,
+    forget_estimates,
     forget_handovers,
     forget_registers,
 )
@@ -202,3 +203,23 @@ def test_retention_waits_for_nobody(tmp_path: Path) -> None:
 
     assert done is not None
     assert [path.stem for path in done.registers] == ["old"]
+
+
+def test_estimates_go_with_the_registers_of_their_day_and_agreed_values_stay(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    for day in ("20260628", "20260629", "20261006"):
+        (home.path("estimates") / day).mkdir()
+    agreed = home.path("estimates") / "agreed.jsonl"
+    agreed.touch()
+
+    assert [path.name for path in forget_estimates(home, NOW_MS, DAYS)] == ["20260628"]
+    assert sorted(path.name for path in home.path("estimates").iterdir()) == ["20260629", "20261006", agreed.name]
+
+
+def test_a_home_that_forgets_forgets_estimates_with_registers(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    (home.path("estimates") / "20200101").mkdir()
+    journal = taken_in(home, NOW - 100)
+    gone = forget(home, journal, Settings(home=home.root), NOW_MS)
+    journal.close()
+    assert [path.name for path in gone.estimates] == ["20200101"]

@@ -28,7 +28,7 @@ from tests.estimate_homes import (
     supplied,
     told,
 )
-from tests.homes import MINUTE_MS, SLOT_MS, Read, digests, hand_over, learn, point, run
+from tests.homes import SLOT_MS, Read, digests, hand_over, point, reads_of, run
 
 SPLIT, LINEAR, LONG, OVERNIGHT, SILENT, SWITCHED, FRESH = range(7)
 LOST = {
@@ -94,12 +94,11 @@ def test_a_gap_without_end_is_the_mean_of_reference_days(home: Home) -> None:
     assert [row["energy_dwh"] for row in mine] == [known_dwh(SILENT, k, k + 1) for k in range(39, 48)]
 
 
-def test_a_gap_longer_than_the_reach_is_not_made_to_add_up(home: Home) -> None:
-    assert {row["gap_dwh"] for row in rows(home, estimate_reach_days=1) if row["point_id"] == point(LONG)} != {None}
-    later = estimated(home, date(2026, 10, 7), estimate_reach_days=1).methods
-    assert later["like_day"] > 0
-    mine = [row for row in rows(home, date(2026, 10, 5)) if row["point_id"] == point(FRESH)]
-    assert {row["gap_dwh"] for row in mine} == {None}
+def test_a_gap_longer_than_the_reach_is_not_made_to_add_up(tmp_path: Path) -> None:
+    home = estimate_home(tmp_path / "home", range(FIRST + 5, FIRST + 65))
+    assert {row["gap_dwh"] for row in rows(home)} == {known_dwh(0, 4, 65)}
+    assert {row["gap_dwh"] for row in rows(home, estimate_reach_days=1)} == {None}
+    assert estimated(home, estimate_reach_days=1).methods["like_day"] == 44
 
 
 def test_reference_days_are_of_the_same_supply_and_the_parts_go_to_whom_each_slot_belongs(home: Home) -> None:
@@ -126,21 +125,8 @@ def test_days_off_are_like_each_other_and_like_no_business_day(tmp_path: Path) -
 
 
 def test_a_register_that_went_back_lies_on_the_line_of_its_neighbours(tmp_path: Path) -> None:
-    home = estimate_home(tmp_path / "home")
-    learn(
-        home,
-        points=[{"point_id": point(0), "contract_kw": 10}],
-        meters=[{"point_id": point(0), "meter_id": "M0", "digits": 6, "unit_exponent": -1}],
-        supply=[supplied(0)],
-    )
     values = [1000 + 4 * k - (50 if k > FIRST + 10 else 0) for k in range(STAMPS)]
-    times = [START + k * SLOT_MS for k in range(STAMPS)]
-    hand_over(
-        home,
-        "0.arrow",
-        [Read("M0", ms, ms + MINUTE_MS, each) for ms, each in zip(times, values, strict=True)],
-    )
-    run(home, xml=False)
+    home = estimate_home(tmp_path / "home", [], given=reads_of("M0", START, values))
     (row,) = rows(home)
     assert (code(row), row["measured"], row["method"], row["energy_dwh"]) == (10, "backward", "linear", 4000)
 
