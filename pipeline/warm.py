@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from koma.settings import Settings, load_settings
+from koma.slots import MS_PER_SLOT, slot_date
 from pipeline.carried import carry_reads
+from pipeline.estimates.day_run import estimate_day
 from pipeline.home import Home, open_home
 from pipeline.journal import Journal
 from pipeline.master import import_master
@@ -62,6 +64,7 @@ def main() -> None:
                 file.rename(home.landing / file.name)
             run_once(home, settings)
         run_once(home, settings, wall_ms=START_MS + 2 * DAY_S * 1000)  # a morning, with its daily files
+        estimate_day(home, settings, slot_date(START_MS // MS_PER_SLOT))
         _issue_months(home, settings)
 
 

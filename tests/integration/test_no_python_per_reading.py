@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -14,10 +15,11 @@ import pytest
 
 import koma
 import pipeline
+from pipeline.estimates.day_run import estimate_day
 from pipeline.handover import ReadBatch
 from pipeline.home import Home, open_home
 from pipeline.master import import_master
-from tests.homes import MINUTE_MS, NO_READ, SLOT_MS, at, hand_over, run
+from tests.homes import MINUTE_MS, NO_READ, SLOT_MS, at, hand_over, run, settings_of
 from tests.real_homes import part_of
 
 OURS = tuple(str(Path(str(package.__file__)).parent) for package in (koma, pipeline))
@@ -106,6 +108,25 @@ def test_lines_by_reading_are_next_to_nothing_and_do_not_grow(tmp_path: Path) ->
     assert small < BOUND
     assert large < BOUND
     assert large <= small
+
+
+def lines_of_estimates(root: Path, meters: int) -> int:
+    """Estimate a day of which nothing came; lines of ours for `meters` points of 48 missing cells."""
+    home, batch = city(root, meters)
+    hand_over(home, "all.arrow", batch)
+    run(home, wall_ms=START + 60 * SLOT_MS, xml=False)
+    with counted() as lines:
+        done = estimate_day(home, settings_of(home), date(2026, 10, 7))
+    assert done.methods["missing"] == meters * 48
+    return lines.count
+
+
+def test_estimates_take_no_more_lines_for_more_gaps(tmp_path: Path) -> None:
+    lines_of_estimates(tmp_path / "warm", 10)
+    small = lines_of_estimates(tmp_path / "small", 1_000)
+    large = lines_of_estimates(tmp_path / "large", 3_000)
+
+    assert (large - small) / (2_000 * 48) < BOUND / 10
 
 
 def a_row_at_a_time(registers: np.ndarray[Any, Any]) -> int:
