@@ -27,7 +27,7 @@ from pipeline.home import Home
 from pipeline.instants import closing_ms
 from pipeline.journal import State, read_state
 from pipeline.master import open_master
-from pipeline.quality import LAST_WITH_VALUE
+from pipeline.quality import has_value
 
 ATTEMPTS: Final = 3
 """A watch may replace register files by others that say the same while they are being read."""
@@ -97,7 +97,7 @@ def _estimated(home: Home, settings: Settings, day: date, state: State, first_sl
 def _told(rows: Estimates, file: Path, made_ms: int, *, fresh: bool) -> Estimated:
     counts = np.bincount(rows.status, minlength=len(STATUSES)).tolist()
     methods = {each.name: count for each, count in zip(STATUSES, counts, strict=True) if each.at_first != 0}
-    overruled = int(np.count_nonzero((rows.status == AGREED) & (rows.quality <= LAST_WITH_VALUE)))
+    overruled = int(np.count_nonzero((rows.status == AGREED) & has_value(rows.quality)))
     return Estimated(file, fresh, made_ms, len(rows.slot), methods, int(rows.contradicts.sum()), overruled)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cell_kernels import BACKWARD, MISSING, MS_PER_SLOT, NOBODY, SPIKE, Dated, Ends, cell_at
+from pipeline.cell_kernels import BACKWARD, MISSING, MS_PER_SLOT, NOBODY, Dated, Ends, cell_at, has_value
 from pipeline.jit import kernel
 from pipeline.month_kernels import Gathered, span_value
 from pipeline.month_kernels import register_of as gathered_register
@@ -85,7 +85,7 @@ def piece_at(
         for until in range(first + 2, end + 1):  # one slot alone would have a value
             if edge_known(dated, regs, p, until - 1, True, instant_ms):
                 quality, energy = span_value(dated, regs, p, first, until, cap_dwh, instant_ms)
-                if quality <= SPIKE:
+                if has_value(quality):
                     return until, energy
                 if quality != MISSING:
                     return until, np.int64(UNKNOWN)
