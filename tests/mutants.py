@@ -180,7 +180,7 @@ def _operators(rule: str, file: str) -> Iterator[Mutant]:
         if isinstance(node, ast.Compare):
             pairs = zip([node.left, *node.comparators], node.comparators, node.ops, strict=False)
         elif isinstance(node, ast.BinOp):
-            pairs = iter([(node.left, node.right, node.op)])  # type: ignore[assignment,list-item]
+            pairs = iter([(node.left, node.right, node.op)])  # type: ignore[assignment]
         else:
             continue
         for left, right, operator in pairs:

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import cast
 
 import pytest
 
@@ -24,7 +23,7 @@ class _Broken(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         assert fullname == os.environ["MUTANT_MODULE"]
         text = Path(os.environ["MUTANT_SOURCE"]).read_bytes()
-        return cast("CodeType", compile(text, self.path, "exec", dont_inherit=True))
+        return compile(text, self.path, "exec", dont_inherit=True)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -48,6 +47,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     rule = os.environ.get("MUTANT_RULE", "")
-    kept = [each for each in items if getattr(each, "callspec", None) and each.callspec.params.get("code") == rule]
+    lines = {each: getattr(each, "callspec", None) for each in items}
+    kept = [each for each, line in lines.items() if line is not None and line.params.get("code") == rule]
     config.hook.pytest_deselected(items=[each for each in items if each not in kept])
     items[:] = kept
