@@ -166,7 +166,7 @@ def neighbour(slot: int, asked: Asked, around: Around) -> int:
     k = slot - asked.begin
     if not 0 <= k < len(around.quality) or around.quality[k] > ROLLOVER:
         return NONE
-    return around.energy[k]
+    return int(around.energy[k])
 
 
 @kernel

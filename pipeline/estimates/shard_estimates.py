@@ -8,7 +8,7 @@ chunks.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,4 +107,5 @@ def _estimated(day: DayEstimate, shard: int, position: NDArray[np.uint32]) -> Es
 
 def no_rows(room: int, reference_days: int) -> Estimates:
     """Return room for estimates."""
-    return Estimates(*(np.empty(room, kind) for kind in _KINDS), np.empty((room, reference_days), np.int32))
+    columns: list[Any] = [*(np.empty(room, kind) for kind in _KINDS), np.empty((room, reference_days), np.int32)]
+    return Estimates(*columns)
