@@ -6,16 +6,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cell_kernels import ACTUAL, BACKWARD, NOBODY, Dated, Timeline, has_value
-from pipeline.jit import inlined, kernel
-from pipeline.plain_kernels import QUALITY_AT, READY_ENERGY
-from pipeline.ready_kernels import POSITION_AT
+from pipeline.cell_kernels import ACTUAL, BACKWARD, DIGITS, NOBODY, SPIKE, Dated, Timeline, has_value
+from pipeline.jit import kernel
 from pipeline.register_kernels import arrival_of, register_of
 
 NEVER: Final = 0xFF
 """In place of a slot's number in the day."""
-_QUALITY: Final = np.uint64(0xF)
-_ENERGY: Final = np.uint64(READY_ENERGY - 1)
 
 
 class Gathered(NamedTuple):
@@ -31,63 +27,68 @@ class Gathered(NamedTuple):
     unowned_first: NDArray[np.uint8]  # the first of them
 
 
-@inlined
-def note_cell(
-    cells: NDArray[np.uint8],
-    first: NDArray[np.uint8],
-    last_dwh: NDArray[np.int64],
-    run: NDArray[np.uint8],
-    longest: NDArray[np.uint8],
-    after: NDArray[np.uint8],
-    k: int,
+@kernel
+def note_cells(
+    position: NDArray[np.uint32],
+    quality: NDArray[np.uint8],
+    energy: NDArray[np.int64],
+    first_position: int,
     number: int,
-    quality: int,
-    energy: int,
+    gathered: Gathered,
 ) -> None:
-    """Note one cell of point `k`; its slot comes after all noted before."""
-    cells[k, quality] += 1
-    if quality != ACTUAL and first[k, quality] == NEVER:
-        first[k, quality] = number
-    if has_value(quality):
-        run[k] = 0 if energy <= 0 else (run[k] + 1 if energy == last_dwh[k] else 1)
-        longest[k] = max(longest[k], run[k])
-        last_dwh[k] = energy
-        after[k] += 1
-    else:
-        run[k] = 0
-        last_dwh[k] = -1
-        after[k] = 0 if quality == BACKWARD else after[k]
+    """Note cells of a slot that comes after all noted before; each cell once.
 
-
-@kernel
-def note_ready(words: NDArray[np.uint64], first_position: int, number: int, gathered: Gathered) -> None:
-    """Note the ready rows of a slot."""
+    Columns leave their tuple first, and nothing is called with them: in the loop each would count references.
+    """
     cells, first, last_dwh, run, longest, after, _, _ = gathered
-    for i in range(len(words)):
-        word = words[i]
-        k = np.int64(word >> POSITION_AT) - first_position
-        quality, energy = np.int64((word >> QUALITY_AT) & _QUALITY), np.int64(word & _ENERGY)
-        note_cell(cells, first, last_dwh, run, longest, after, k, number, quality, energy)
+    for i in range(len(position)):
+        k, word, dwh = np.int64(position[i]) - first_position, np.int64(quality[i]), energy[i]
+        cells[k, word] += 1
+        if word != ACTUAL and first[k, word] == NEVER:
+            first[k, word] = number
+        if word <= SPIKE or word == DIGITS:
+            length = 0
+            if dwh > 0:
+                length = run[k] + 1 if dwh == last_dwh[k] else 1
+            run[k] = length
+            longest[k] = max(np.int64(longest[k]), np.int64(length))
+            last_dwh[k] = dwh
+            after[k] += 1
+        else:
+            run[k] = 0
+            last_dwh[k] = -1
+            if word == BACKWARD:
+                after[k] = 0
 
 
 @kernel
-def note_events(events: Timeline, steps: int, first_position: int, number: int, gathered: Gathered) -> None:
-    """Note the cells of a slot whose row is not ready, as they stand at the last of the first `steps` instants."""
-    position, event_step, owner, event_quality, event_energy = events
-    cells, first, last_dwh, run, longest, after, unowned_dwh, unowned_first = gathered
-    i, n = 0, len(position)
+def last_cells(events: Timeline, steps: int, out: Timeline) -> int:
+    """Put each cell with events, as it is at the last of the first `steps` instants, into `out`; returns how many."""
+    position, event_step, owner, quality, energy = events
+    out_position, out_step, out_owner, out_quality, out_energy = out
+    count, i, n = 0, 0, len(position)
     while i < n:
         last, j = -1, i
         while j < n and position[j] == position[i]:
             last = j if event_step[j] < steps else last
             j += 1
         i = j
-        if last < 0 or owner[last] == NOBODY:
-            continue
-        k, quality, energy = np.int64(position[last]) - first_position, event_quality[last], event_energy[last]
-        note_cell(cells, first, last_dwh, run, longest, after, k, number, quality, energy)
-        if owner[last] == 0 and has_value(quality) and energy > 0:
-            unowned_dwh[k] += energy
+        if last >= 0 and owner[last] != NOBODY:
+            out_position[count], out_step[count], out_owner[count] = position[last], event_step[last], owner[last]
+            out_quality[count], out_energy[count] = quality[last], energy[last]
+            count += 1
+    return count
+
+
+@kernel
+def note_unowned(found: Timeline, first_position: int, number: int, gathered: Gathered) -> None:
+    """Note the energy of those of the cells that no supply row covers."""
+    position, _, owner, quality, energy = found
+    _, _, _, _, _, _, unowned_dwh, unowned_first = gathered
+    for i in range(len(position)):
+        if owner[i] == 0 and has_value(quality[i]) and energy[i] > 0:
+            k = np.int64(position[i]) - first_position
+            unowned_dwh[k] += energy[i]
             if unowned_first[k] == NEVER:
                 unowned_first[k] = number
 

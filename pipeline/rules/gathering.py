@@ -13,9 +13,10 @@ from pipeline.columns import Columns
 from pipeline.instants import FIRST_ISSUES
 from pipeline.master import MasterView
 from pipeline.quality import QUALITIES
+from pipeline.ready_kernels import unpack_ready
 from pipeline.registers import Column
 from pipeline.rules.day import SLOTS_PER_DAY, DayFacts, DayRule, Found, judged
-from pipeline.rules.fact_kernels import NEVER, Gathered, note_events, note_ready, unmoved
+from pipeline.rules.fact_kernels import NEVER, Gathered, last_cells, note_cells, note_unowned, unmoved
 from pipeline.rules.table import RULES
 
 LISTED: Final = ("backward", "spike", "digits")
@@ -46,9 +47,17 @@ class Gathering:
     def add(self, slot: int, cells: Columns) -> None:
         """Add the cells of a slot, as known at the first instant of the day's file; slots ascend."""
         number = slot - self._day
-        note_ready(cells["ready"], self._first, number, self.gathered)
+        ready = cells["ready"]
+        position, quality = np.empty(len(ready), np.uint32), np.empty(len(ready), np.uint8)
+        energy = np.empty(len(ready), np.int64)
+        unpack_ready(ready, position, quality, energy)
+        note_cells(position, quality, energy, self._first, number, self.gathered)
         events = Timeline._make(cells[name] for name in Timeline._fields)
-        note_events(events, FIRST_ISSUES, self._first, number, self.gathered)
+        room = Timeline._make(np.empty_like(column) for column in events)
+        count = last_cells(events, FIRST_ISSUES, room)
+        found = Timeline._make(column[:count] for column in room)
+        note_cells(found.position, found.quality, found.energy, self._first, number, self.gathered)
+        note_unowned(found, self._first, number, self.gathered)
 
     def flags(
         self,
