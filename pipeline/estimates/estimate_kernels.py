@@ -166,7 +166,8 @@ def neighbour(slot: int, asked: Asked, around: Around) -> int:
     k = slot - asked.begin
     if not 0 <= k < len(around.quality) or around.quality[k] > ROLLOVER:
         return NONE
-    return int(around.energy[k])
+    energy: int = around.energy[k]
+    return energy
 
 
 @kernel

@@ -8,7 +8,7 @@ chunks.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,5 +107,5 @@ def _estimated(day: DayEstimate, shard: int, position: NDArray[np.uint32]) -> Es
 
 def no_rows(room: int, reference_days: int) -> Estimates:
     """Return room for estimates."""
-    columns: list[Any] = [*(np.empty(room, kind) for kind in _KINDS), np.empty((room, reference_days), np.int32)]
-    return Estimates(*columns)
+    days = np.empty((room, reference_days), np.int32)
+    return Estimates._make([*(np.empty(room, kind) for kind in _KINDS), days])

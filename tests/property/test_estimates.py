@@ -19,7 +19,7 @@ from pipeline.estimates.share_kernels import mean, on_line, share, slope
 from tests.estimate_homes import FIRST, START, estimate_home, reads, register, rows
 from tests.homes import SLOT_MS, digests, point
 
-FEW = settings(max_examples=max(2, settings().max_examples // 12))
+FEW = settings(max_examples=max(2, settings().max_examples // 30))
 ENERGIES = st.integers(0, 1 << 62)
 WEIGHTS = st.lists(st.integers(0, 1 << 20), min_size=1, max_size=60)
 
@@ -102,7 +102,7 @@ def test_reference_days_are_the_latest_exact_ones_of_the_kind(
 
 
 GAPS = st.lists(
-    st.lists(st.integers(FIRST - 30, FIRST + 100), unique=True, max_size=90), min_size=8, max_size=8
+    st.lists(st.integers(FIRST - 30, FIRST + 46), unique=True, max_size=70), min_size=20, max_size=20
 )  # stamps that are lost, of each meter
 
 
@@ -110,12 +110,12 @@ GAPS = st.lists(
 @given(GAPS)
 def test_with_its_estimates_a_point_adds_up_to_its_registers_over_any_days(gaps: list[list[int]]) -> None:
     """Cells between two known registers: those that were measured and those that were estimated make the difference."""
-    days = [date(2026, 10, 6), date(2026, 10, 7), date(2026, 10, 8)]
+    days = [date(2026, 10, 6), date(2026, 10, 7)]
     with tempfile.TemporaryDirectory() as folder:
         home = estimate_home(Path(folder) / "home", *gaps)
         found = {(row["point_id"], slot_of(row)): row for day in days for row in rows(home, day)}
     for number, lost in enumerate(gaps):
-        known = [k for k in range(FIRST - 48, FIRST + 97) if k not in lost]
+        known = [k for k in range(FIRST - 48, FIRST + 49) if k not in lost]
         for begin, end in pairwise(known):
             if end == begin + 1:
                 assert (point(number), begin) not in found
@@ -125,17 +125,17 @@ def test_with_its_estimates_a_point_adds_up_to_its_registers_over_any_days(gaps:
             assert sum(row["energy_dwh"] for row in mine) == total
             assert min(row["energy_dwh"] for row in mine) >= 0
             assert {row["gap_dwh"] for row in mine} == {total}
-            assert {row["method"] for row in mine} == {method_of(end - begin)}
+            assert {row["method"] for row in mine} == {method_of(end - begin, total)}
 
 
 def slot_of(row: dict[str, Any]) -> int:
     return int(row["slot_start"].timestamp() * 1000 - START) // SLOT_MS
 
 
-def method_of(slots: int) -> str:
+def method_of(slots: int, total: int) -> str:
     if slots == 2:
         return "split"
-    return "linear" if slots <= 4 else "like_day"
+    return "linear" if slots <= 4 or total == 0 else "like_day"  # days of no use have no shape
 
 
 @FEW

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from koma.errors import EstimateError
-from pipeline.checking import check_home
+from pipeline.checking import Finding, check_home
 from pipeline.home import Home
 from tests.estimate_homes import FIRST, estimate_home, estimated
 
@@ -32,8 +32,14 @@ def file_of(home: Home) -> Path:
     return path
 
 
+def findings(home: Home, *, deep: bool = False) -> list[Finding]:
+    """What is found of estimates; the deliveries of these homes have no zips, which is found too."""
+    ours = str(home.path("estimates"))
+    return [each for each in check_home(home, deep=deep) if each.path.startswith(ours)]
+
+
 def test_sound_estimates_are_passed(home: Home) -> None:
-    assert check_home(home, deep=True) == []
+    assert findings(home, deep=True) == []
 
 
 def cut(path: Path) -> None:
@@ -49,7 +55,7 @@ def test_a_file_that_cannot_be_read_is_harm_and_stops_the_next_version(
     home: Home, damage: Callable[[Path], None]
 ) -> None:
     damage(file_of(home))
-    assert [(each.severity, each.path) for each in check_home(home)] == [("harm", str(file_of(home)))]
+    assert [(each.severity, each.path) for each in findings(home)] == [("harm", str(file_of(home)))]
     with pytest.raises(EstimateError, match="cannot be read"):
         estimated(home)
 
@@ -58,18 +64,18 @@ def test_rows_that_are_not_those_that_were_written_are_found_by_a_deep_look(home
     table = pq.read_table(file_of(home))
     energy = pa.array([7, *table["energy_dwh"].to_pylist()[1:]])
     pq.write_table(table.set_column(table.schema.get_field_index("energy_dwh"), "energy_dwh", energy), file_of(home))
-    assert check_home(home) == []
-    assert [each.severity for each in check_home(home, deep=True)] == ["harm"]
+    assert findings(home) == []
+    assert [each.severity for each in findings(home, deep=True)] == ["harm"]
 
 
 def test_what_is_no_file_of_estimates_is_a_note(home: Home) -> None:
     strange = [home.path("estimates") / "note.txt", file_of(home).with_name("estimates-20261008-00.parquet")]
     for each in strange:
         each.touch()
-    assert sorted(each.path for each in check_home(home)) == sorted(map(str, strange))
-    assert {each.severity for each in check_home(home)} == {"note"}
+    assert sorted(each.path for each in findings(home)) == sorted(map(str, strange))
+    assert {each.severity for each in findings(home)} == {"note"}
 
 
 def test_damaged_agreed_values_are_harm(home: Home) -> None:
     (home.path("estimates") / "agreed.jsonl").write_text("{}\n")
-    assert [(each.severity, "line 1" in each.what) for each in check_home(home)] == [("harm", True)]
+    assert [(each.severity, "line 1" in each.what) for each in findings(home)] == [("harm", True)]
