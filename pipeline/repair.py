@@ -9,15 +9,17 @@ import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from koma.errors import HomeError
+from koma.limits import SHARD_LOCAL_BITS
 from koma.slots import MS_PER_SLOT
 from pipeline.columns import replace_file, sync_directory
 from pipeline.home import Home, sync_filesystem
@@ -142,8 +144,10 @@ def _supersede(home: Home, entry: Entry, *, by: str, why: str) -> Supersession:
     register = 0 if row["import_register"] is not None else 1
     value = row["import_register"] if register == 0 else row["export_register"]
     stamp_ms = int(row["read_at"].timestamp()) * 1000
-    shard, local = row["shard"], row["local"]
-    if _given_by_master(open_master(home.root, None), shard, local, stamp_ms):
+    master, stamp = open_master(home.root, None), stamp_ms // MS_PER_SLOT
+    places = [(row["shard"], row["local"])]
+    places += _carried_to(master, *places[0], stamp)
+    if any(_given_by_master(master, shard, local, stamp_ms) for shard, local in places):
         raise HomeError(
             f"the master gives the register of meter {row['meter_id']} at {row['read_at'].isoformat()}",
             hint="correct install_register or removal_register in meters.csv and import it",
@@ -151,13 +155,22 @@ def _supersede(home: Home, entry: Entry, *, by: str, why: str) -> Supersession:
     with home.sole_writer("quarantine replay --supersede"):
         journal = Journal(home.path("journal"))
         try:
-            decision = Supersession(shard, local, stamp_ms // MS_PER_SLOT, value, journal.state.announced_ms + 1)
-            facts = {name: getattr(decision, name) for name in Supersession.__slots__}
-            journal.append({"kind": "supersede", **facts, "id": entry_id, "by": by, "why": why})
+            since_ms = journal.state.announced_ms + 1
+            decision, *also = (Supersession(*place, stamp, value, since_ms) for place in places)
+            said = {"also": [asdict(each) for each in also], "id": entry_id, "by": by, "why": why}
+            journal.append({"kind": "supersede", **asdict(decision), **said})
         finally:
             journal.close()
     _record(home, [entry_id], "supersede", by, why)
     return decision
+
+
+def _carried_to(master: MasterView, shard: int, local: int, stamp: int) -> list[tuple[int, int]]:
+    """Return the installations to which later imports moved the reads of one at a stamp: shard and local index."""
+    source = shard << SHARD_LOCAL_BITS | local
+    here = (master.carried_from == source) & (master.carried_lo <= stamp) & (stamp <= master.carried_hi)
+    targets = np.unique(master.carried_to[here]).tolist()
+    return [(each >> SHARD_LOCAL_BITS, each & ((1 << SHARD_LOCAL_BITS) - 1)) for each in targets]
 
 
 def _given_by_master(view: MasterView, shard: int, local: int, stamp_ms: int) -> bool:

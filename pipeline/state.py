@@ -180,7 +180,7 @@ class State:
             case "start":
                 self.first_slot = record["first_slot"]
             case "supersede":
-                self._decide([record])
+                self._decide([record, *record.get("also", ())])  # those to which its reads were carried, too
             case "intent":
                 self.intent = record
             case "issued":
