@@ -125,7 +125,9 @@ class Settings:
         21, _whole(1, 92), "Days before a day among which its reference days are looked for."
     )
     first_slot: int | None = _setting(
-        None, _slot_start, "Start of the home's first slot, such as 2026-10-07T00:00; empty: the earliest read decides."
+        None,
+        _slot_start,
+        "Start of the first slot of a new home, such as 2026-10-07T00:00; empty: the earliest read decides.",
     )
     workers: int = _setting(2, _whole(1, 256), "Threads or processes that compute at once.")
     beam_mode: str = _setting(

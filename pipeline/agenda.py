@@ -96,8 +96,7 @@ class Agenda:
 
     def open_ms(self, state: State) -> int:
         """Return the start of the first slot that is not closed: stamps from there on are current."""
-        first = self.settings.first_slot if self.settings.first_slot is not None else state.first_slot
-        begins_ms = NEVER if first is None else slot_start_ms(first)
+        begins_ms = NEVER if state.first_slot is None else slot_start_ms(state.first_slot)
         if state.issued_ms == NEVER:
             return begins_ms
         closed = slot_at_ms(state.issued_ms - MS_PER_SLOT - CLOSING_MIN * MINUTE_MS)

@@ -65,7 +65,7 @@ def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool =
     while True:
         if state.daily_intent is None:
             master = carry_reads(home, journal)
-            if not _plans(home, state, settings, master, state.issued_ms):
+            if not _plans(home, state, master, state.issued_ms):
                 return
             journal.append({"kind": "daily_intent", "to": state.issued_ms, "master": master})
         assert state.daily_intent is not None
@@ -74,7 +74,7 @@ def daily_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool =
         (work / "deliveries").mkdir()
         (work / FLAGS).mkdir()
         entries: list[ManifestEntry] = []
-        plans = _plans(home, state, settings, master, to_ms)
+        plans = _plans(home, state, master, to_ms)
         what = _described(home, state, settings, master, to_ms, plans, xml=xml)
         for some in _together(plans, open_master(home.root, master).n_points):
             for found in _issue_days(what, state, settings, some):
@@ -108,8 +108,8 @@ def _described(
     )
 
 
-def _plans(home: Home, state: State, settings: Settings, master: int, to_ms: int) -> list[DayPlan]:
-    first_slot = state.first_slot_kept(settings.first_slot)
+def _plans(home: Home, state: State, master: int, to_ms: int) -> list[DayPlan]:
+    first_slot = state.first_slot_kept
     view = open_master(home.root, master)
     if first_slot is None or view.n_shards == 0 or to_ms <= state.daily_ms:
         return []

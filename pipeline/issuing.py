@@ -62,7 +62,7 @@ def finish_intent(home: Home, journal: Journal, settings: Settings, *, xml: bool
     extras = [*state.extras, to_ms] if intent["extra"] else state.extras
     what = _described(home, state, settings, intent["master"], to_ms, xml=xml)
     result = Issued()
-    collected = _computed(what, settings, _plans(what, state, settings, extras))
+    collected = _computed(what, settings, _plans(what, state, extras))
     if collected:
         result = _commit(home, what, collected)
     journal.append({"kind": "issued", "to": to_ms, "extra": intent["extra"]})
@@ -75,7 +75,7 @@ def has_pending(home: Home, journal: Journal, settings: Settings) -> bool:
     master = carry_reads(home, journal)
     state = journal.state
     what = _described(home, state, settings, master, state.issued_ms, xml=False)
-    plans = [plan for plan in _plans(what, state, settings, state.extras) if plan.real >= FIRST_ISSUES]
+    plans = [plan for plan in _plans(what, state, state.extras) if plan.real >= FIRST_ISSUES]
     collected = _computed(what, settings, plans)
     shutil.rmtree(what.work)
     return any(isinstance(each, SlotReport) and each.pending for each in collected)
@@ -97,8 +97,8 @@ def _described(home: Home, state: State, settings: Settings, master: int, to_ms:
     )
 
 
-def _plans(what: Issue, state: State, settings: Settings, extras: list[int]) -> list[SlotPlan]:
-    first_slot = state.first_slot_kept(settings.first_slot)
+def _plans(what: Issue, state: State, extras: list[int]) -> list[SlotPlan]:
+    first_slot = state.first_slot_kept
     if first_slot is None:
         return []
     view = open_master(what.home, what.master)

@@ -4,7 +4,8 @@
 - Layout 1 (until 0.1): the journal is one file, read whole at every start. Layout 2 has checkpoints, parts, and records
   that an older Koma does not know.
 - Layout 3: master versions date the day on which a point's meter is read, and the journal tells of monthly files.
-- Layout 4: master versions say which reads an import moves, and the journal up to which version that was done.
+- Layout 4: master versions say which reads an import moves, and the journal up to which version that was done; the
+  first slot is recorded, also where a setting decided it.
 
 Registers of a home from before register files held several shards cannot be read; such a home is refused by name.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from koma.errors import HomeError
 from pipeline.checkpoint import JOURNAL, read_part
+from pipeline.first_slot import recover_first_slot
 from pipeline.home import FOLDERS, HOME_VERSION, Home, layout_of, mark_layout, refuse_later
 from pipeline.journal import Journal
 from pipeline.master.rebuild import rebuild
@@ -42,6 +44,7 @@ def migrate(root: Path) -> int:
         _refuse_shards(home)
         journal = Journal(home.path("journal"))
         try:
+            recover_first_slot(home, journal)
             if not journal.checkpoint():
                 raise HomeError(
                     f"an issue of {root} was cut off and would be finished by another Koma than began it",

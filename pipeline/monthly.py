@@ -63,14 +63,14 @@ def monthly_steps(home: Home, journal: Journal, settings: Settings, *, xml: bool
     while True:
         if state.monthly_intent is None:
             master = carry_reads(home, journal)
-            if not _plans(home, state, settings, master, state.issued_ms):
+            if not _plans(home, state, master, state.issued_ms):
                 return
             journal.append({"kind": "monthly_intent", "to": state.issued_ms, "master": master})
         assert state.monthly_intent is not None
         to_ms, master = state.monthly_intent["to"], state.monthly_intent["master"]
         work = home.fresh_tmp(FOLDER)
         (work / "deliveries").mkdir()
-        plans = _plans(home, state, settings, master, to_ms)
+        plans = _plans(home, state, master, to_ms)
         what = _described(home, state, settings, master, to_ms, xml=xml)
         written: Written = []
         if plans:
@@ -94,16 +94,12 @@ def _described(home: Home, state: State, settings: Settings, master: int, to_ms:
         rows_per_file=settings.rows_per_file,
         supersessions=tuple(state.supersessions),
         xml=xml,
-        first_slot=_first_slot(state, settings) or 0,
+        first_slot=state.first_slot or 0,
     )
 
 
-def _first_slot(state: State, settings: Settings) -> int | None:
-    return state.first_slot if settings.first_slot is None else settings.first_slot
-
-
-def _plans(home: Home, state: State, settings: Settings, master: int, to_ms: int) -> list[MonthPlan]:
-    first_slot = _first_slot(state, settings)
+def _plans(home: Home, state: State, master: int, to_ms: int) -> list[MonthPlan]:
+    first_slot = state.first_slot
     view = open_master(home.root, master)
     if first_slot is None or view.n_shards == 0 or to_ms <= state.monthly_ms:
         return []

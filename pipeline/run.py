@@ -8,6 +8,7 @@ from typing import Any
 from koma.settings import Settings
 from koma.slots import format_jst
 from pipeline.daily import issue_daily
+from pipeline.first_slot import record_first_slot
 from pipeline.home import Home
 from pipeline.instants import GRID_MS, next_extra
 from pipeline.intake import TakenIn, finish_moves, take_in
@@ -70,6 +71,7 @@ def run_once(
                 run.issued.add(issue_daily(home, journal, settings, xml=xml))
             if journal.state.monthly_intent is not None:
                 run.issued.add(issue_monthly(home, journal, settings, xml=xml))
+            record_first_slot(journal, settings)
             started = perf_counter()
             run.taken = take_in(home, journal, settings, accept_clock=accept_clock)
             settle(home.root, journal.state.next_fact_ms)
@@ -88,7 +90,7 @@ def run_once(
 def _issue_due(home: Home, journal: Journal, settings: Settings, run: Run, wall_ms: int | None, *, xml: bool) -> None:
     state = journal.state
     now_ms = state.now_ms if wall_ms is None else wall_ms
-    if now_ms == NEVER or (state.first_slot is None and settings.first_slot is None):
+    if now_ms == NEVER or state.first_slot is None:
         return
     due_ms = now_ms // GRID_MS * GRID_MS
     if due_ms > state.issued_ms:

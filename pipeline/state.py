@@ -156,10 +156,10 @@ class State:
         """The latest time from which a fact learned now counts; None where no read was accepted: there is no clock."""
         return None if self.now_ms == NEVER else max(self.now_ms, self.announced_ms + 1)
 
-    def first_slot_kept(self, setting: int | None) -> int | None:
-        """Return the first slot that can be looked at: the home's first, or `setting`, but none that is forgotten."""
-        first = self.first_slot if setting is None else setting
-        return None if first is None else max(first, self.index.kept_from)
+    @property
+    def first_slot_kept(self) -> int | None:
+        """The first slot that can be looked at: the home's first, but none that is forgotten."""
+        return None if self.first_slot is None else max(self.first_slot, self.index.kept_from)
 
     @property
     def announced(self) -> bool:

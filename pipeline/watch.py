@@ -25,6 +25,7 @@ from pipeline.backlog import Backlog, Landed
 from pipeline.clock_guard import ClockGuard, steady_ms
 from pipeline.compaction import compact, compact_held
 from pipeline.daily import daily_steps
+from pipeline.first_slot import record_first_slot
 from pipeline.home import Home
 from pipeline.intake import finish_moves, may_rejudge, take_in
 from pipeline.issuing import Issued, finish_intent, issue
@@ -198,7 +199,8 @@ class _Watch:
         self.alone &= {each.name for each in self.backlog.files}
         objection = self.guard.objection(now_ms, journal.state)
         self._object(objection)
-        if journal.state.first_slot is None and self.settings.first_slot is None and not objection:
+        record_first_slot(journal, self.settings)
+        if journal.state.first_slot is None and not objection:
             journal.append({"kind": "start", "first_slot": slot_at_ms(now_ms)})
         self.backlog.look()
         step = self.agenda.next_step(

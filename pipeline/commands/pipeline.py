@@ -3,7 +3,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from koma.errors import HomeError, KomaError
 from koma.output import emit, fail, note, progress, table
 from koma.settings import Settings, load_settings
 from pipeline.commands.compact import EPILOG, compact
+
+if TYPE_CHECKING:
+    from pipeline.home import Home
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, epilog="Example: koma pipeline run --once")
 
@@ -61,6 +64,7 @@ def run(
         from pipeline.run import run_once  # noqa: PLC0415
 
         opened = open_home(settings.home)
+        _note_first_slot(opened, settings)
         wall_ms = WallClock().now_ms() if clock == "wall" else None
         if clock == "manual":
             wall_ms = manual_clock(opened).now_ms()
@@ -90,9 +94,18 @@ def _watch(settings: Settings, *, by_hand: bool, accept_clock: bool) -> None:
     from pipeline.watch import watch as watch_home  # noqa: PLC0415
 
     home = open_home(settings.home)
+    _note_first_slot(home, settings)
     for finished in watch_home(home, settings, manual_clock(home) if by_hand else None, accept_clock=accept_clock):
         _note_waiting(finished.taken.waiting)
         emit(finished.summary())
+
+
+def _note_first_slot(home: "Home", settings: Settings) -> None:
+    from pipeline.first_slot import contradiction  # noqa: PLC0415  see above
+    from pipeline.journal import read_state  # noqa: PLC0415
+
+    if said := contradiction(read_state(home.path("journal")), settings):
+        note(f"koma: {said}")
 
 
 def _note_waiting(waiting: list[dict[str, object]]) -> None:

@@ -103,7 +103,7 @@ def _told(rows: Estimates, file: Path, made_ms: int, *, fresh: bool) -> Estimate
 
 def _checked(state: State, settings: Settings, day: date) -> int:
     """Return the home's first slot once it is clear that the day can be estimated."""
-    first_slot, asked = state.first_slot_kept(settings.first_slot), asked_for(day, state.issued_ms, settings)
+    first_slot, asked = state.first_slot_kept, asked_for(day, state.issued_ms, settings)
     if first_slot is None or closing_ms(asked.day_end - 1) > state.issued_ms:
         raise EstimateError(
             f"{day} is not closed yet: its last slot is at {format_jst(closing_ms(asked.day_end - 1))}",

@@ -174,8 +174,33 @@ def test_setting_returns_when_a_running_watch_has_done_what_fell_due(tmp_path: P
     assert digests(alone.deliveries) == digests(watched.deliveries)
 
 
+def test_set_to_the_same_time_again_it_takes_in_what_has_landed_since(home: Home) -> None:
+    settings = settings_of(home, first_slot=START // SLOT_MS)
+    ends = T + 46 * MINUTE_MS
+    set_clock(home, settings, ends)
+    before = digests(home.deliveries)
+
+    hand_over(home, "late.arrow", reads_of("M1", T, [5]))
+    again = set_clock(home, settings, ends)
+
+    assert again is not None
+    assert again.summary()["accepted"] == 1
+    assert list(home.landing.iterdir()) == []
+    assert digests(home.deliveries) == before
+
+
+def test_set_to_the_same_time_again_a_running_watch_has_taken_in_what_landed(tmp_path: Path) -> None:
+    watched = home_with_reads(tmp_path / "watched")
+    settings, ends = settings_of(watched, first_slot=START // SLOT_MS), T + 46 * MINUTE_MS
+    with watching(watched):
+        set_clock(watched, settings, ends)
+        for number in range(3):
+            hand_over(watched, f"late{number}.arrow", reads_of("M1", T + number * SLOT_MS, [5 + number]))
+            assert set_clock(watched, settings, ends) is None
+            assert list(watched.landing.iterdir()) == []
+
+
 def test_what_is_reached_never_falls_back(home: Home) -> None:
     mark_reached(home, T)
     mark_reached(home, T - 1)
-    manual_clock(home).set(T)
-    assert set_clock(home, settings_of(home), T) is None
+    assert json.loads((home.path("run") / "clock.reached.json").read_text()) == {"now_ms": T}

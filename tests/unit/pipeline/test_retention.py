@@ -114,8 +114,7 @@ def test_a_file_of_registers_goes_with_the_last_stamp_that_needs_it(tmp_path: Pa
     assert registers(home) == ["across", "edge", "recent"]
     assert journal.state.index.names.keys() == {LIMIT, NOW}
     assert journal.state.first_slot == LIMIT - 9, "what was the first slot never moves"
-    assert journal.state.first_slot_kept(None) == LIMIT
-    assert journal.state.first_slot_kept(LIMIT + 5) == LIMIT + 5
+    assert journal.state.first_slot_kept == LIMIT
     assert read_state(home.path("journal")) == journal.state
     assert forget_registers(home, journal, NOW_MS, DAYS) == []
 

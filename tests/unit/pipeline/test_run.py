@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from koma.errors import HomeError
+from pipeline.first_slot import contradiction
 from pipeline.home import Home
 from pipeline.journal import NEVER, read_state
 from pipeline.repair import entries, supersede
@@ -318,3 +319,20 @@ def test_a_file_that_cannot_be_read_counts_as_one(tmp_path: Path) -> None:
 
     assert (facts["received"], facts["accepted"], facts["quarantined"]) == (3, 2, 1)
     assert not list(home.landing.iterdir())
+
+
+def test_the_first_slot_is_decided_once(tmp_path: Path) -> None:
+    home = small_home(tmp_path / "home")
+    hand_over(home, "a.arrow", reads_of("M0", START, range(100, 108)))
+    first = START // SLOT_MS + 2
+    run(home, first_slot=first)
+    before = digests(home.deliveries)
+
+    for setting in (first - 2, first + 3, None):
+        run(home, first_slot=setting)
+
+    assert digests(home.deliveries) == before
+    assert read_state(home.path("journal")).first_slot == first
+    said = contradiction(read_state(home.path("journal")), settings_of(home, first_slot=first - 2))
+    assert "began with the slot 2026-10-06T23:30:00+09:00" in said
+    assert contradiction(read_state(home.path("journal")), settings_of(home, first_slot=first)) == ""
