@@ -44,12 +44,22 @@ def reads(number: int, lost: Sequence[int] = ()) -> list[Read]:
     ]
 
 
+def metered(number: int, meter: str = "", **facts: object) -> Row:
+    none = dict.fromkeys(("installed_at", "removed_at", "install_register", "removal_register"))
+    same = {"point_id": point(number), "meter_id": meter or f"M{number}", "digits": 6, "unit_exponent": -1}
+    return same | none | facts
+
+
 def supplied(number: int, retailer: str = RETAILER, since: str = "2020-01-01T00:00", until: str | None = None) -> Row:
     return {"point_id": point(number), "retailer_code": retailer, "valid_from": since, "valid_to": until}
 
 
 def estimate_home(
-    root: Path, *lost: Sequence[int], supply: Sequence[Row] | None = None, given: Sequence[Read] | None = None
+    root: Path,
+    *lost: Sequence[int],
+    supply: Sequence[Row] | None = None,
+    meters: Sequence[Row] | None = None,
+    given: Sequence[Read] | None = None,
 ) -> Home:
     """Make a home of as many meters as there are lists of lost stamps, and issue all of its days.
 
@@ -59,7 +69,7 @@ def estimate_home(
     home = new_home(
         root,
         points=[{"point_id": point(k), "contract_kw": 10} for k in numbers],
-        meters=[{"point_id": point(k), "meter_id": f"M{k}", "digits": 6, "unit_exponent": -1} for k in numbers],
+        meters=[metered(k) for k in numbers] if meters is None else meters,
         supply=[supplied(k) for k in numbers] if supply is None else supply,
     )
     every = [read for k, each in enumerate(lost) for read in reads(k, each)]

@@ -21,11 +21,12 @@ from pipeline.cell_kernels import (
     attribute_row,
     supply_row,
 )
+from pipeline.estimates.cells_kernels import cells_of
 from pipeline.estimates.gap_kernels import UNKNOWN, mark_pieces
 from pipeline.estimates.like_day_kernels import SLOTS_PER_DAY, like_days, like_mean, mark_exact
 from pipeline.estimates.share_kernels import on_line, share, slope
 from pipeline.jit import kernel
-from pipeline.month_kernels import Gathered, span_value
+from pipeline.month_kernels import Gathered
 
 SPLIT, LINEAR, LIKE_DAY, AGREED, LEFT = 2, 3, 4, 5, 6
 """Indexes of `statuses.STATUSES`; `LEFT` is `missing`: nothing to estimate from."""
@@ -130,11 +131,10 @@ def look_around(
     dated: Dated, regs: Gathered, p: int, asked: Asked, agreed: Agreed, i: int, cap_dwh: int, around: Around
 ) -> None:
     """Fill in what is known of the point `p`, the i-th."""
-    quality, energy, agreement = around.quality, around.energy, around.agreed
+    quality, agreement = around.quality, around.agreed
     begin, instant_ms = asked.begin, asked.instant_ms
-    for k in range(len(quality)):
-        found, dwh = span_value(dated, regs, p, begin + k, begin + k + 1, cap_dwh, instant_ms)
-        quality[k], energy[k], agreement[k] = found, dwh, NONE
+    cells_of(dated, regs, p, begin, cap_dwh, instant_ms, quality, around.energy)
+    agreement[:] = NONE
     for k in range(agreed.of[i], agreed.of[i + 1]):
         if 0 <= agreed.slot[k] - begin < len(agreement):
             agreement[agreed.slot[k] - begin] = k
@@ -283,8 +283,10 @@ def estimate_point(
         k = slot - asked.begin
         quality, place = np.int64(around.quality[k]), around.agreed[k]
         lost = telemetry and quality in (MISSING, BACKWARD)
+        if not (lost or place >= 0):
+            continue
         supply = supply_row(dated, p, slot, asked.instant_ms)
-        if supply < 0 or dated.supply_retailer[supply] == 0 or not (lost or place >= 0):
+        if supply < 0 or dated.supply_retailer[supply] == 0:
             continue
         if not telemetry and quality in (MISSING, NO_METER, REMOVED):
             quality = NO_TELEMETRY

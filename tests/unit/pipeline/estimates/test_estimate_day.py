@@ -3,6 +3,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -22,13 +23,14 @@ from tests.estimate_homes import (
     code,
     estimate_home,
     estimated,
+    metered,
     reads,
     register,
     rows,
     supplied,
     told,
 )
-from tests.homes import SLOT_MS, Read, digests, hand_over, point, reads_of, run
+from tests.homes import SLOT_MS, Read, at, digests, hand_over, point, reads_of, run
 
 SPLIT, LINEAR, LONG, OVERNIGHT, SILENT, SWITCHED, FRESH = range(7)
 LOST = {
@@ -122,6 +124,28 @@ def test_days_off_are_like_each_other_and_like_no_business_day(tmp_path: Path) -
     home = estimate_home(tmp_path / "home", range(6 * 48 + 5, 6 * 48 + 30))
     assert {tuple(row["reference_days"]) for row in rows(home, sunday)} == {(date(2026, 10, 3),)}
     assert {row["nem12"] for row in rows(home, sunday)} == {"S14"}
+
+
+@pytest.mark.parametrize(("when", "gaps"), [("04:10", {(4, 30)}), ("04:00", {(4, 8), (8, 30)})])
+def test_a_gap_through_an_exchange_adds_up_where_its_registers_are_known(
+    tmp_path: Path, when: str, gaps: set[tuple[int, int]]
+) -> None:
+    """The new meter begins at 0 in the middle of a gap; all else is as at the point that keeps its meter."""
+    lost, when = range(FIRST + 5, FIRST + 30), f"2026-10-07T{when}"
+    gone, shown = set(lost), register(FIRST + 8)
+    old = metered(1, "OLD", removed_at=when, removal_register=shown)
+    new = metered(1, "NEW", installed_at=when, install_register=0)
+    kept = [each for k, each in enumerate(reads(0)) if k not in gone]
+    before = [replace(each, meter="OLD") for each in kept if each.read_at_ms < at(when)]
+    after = [replace(each, meter="NEW", value=(each.value or 0) - shown) for each in kept if each.read_at_ms > at(when)]
+    every = [*kept, *before, *after]
+    home = estimate_home(tmp_path / "home", [], [], meters=[metered(0), old, new], given=every)
+    found = rows(home)
+    energies = [{code(row): row["energy_dwh"] for row in found if row["point_id"] == point(n)} for n in (0, 1)]
+    assert sorted(energies[0]) == list(range(4, 30))
+    assert energies[0] == energies[1]
+    ends = [(row["gap_start"], row["gap_end"]) for row in found if row["point_id"] == point(1)]
+    assert {(a.hour * 2 + a.minute // 30, b.hour * 2 + b.minute // 30) for a, b in ends} == gaps
 
 
 def test_a_register_that_went_back_lies_on_the_line_of_its_neighbours(tmp_path: Path) -> None:
