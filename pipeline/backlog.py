@@ -13,7 +13,6 @@ kind the file with the larger share of open slots goes first. Of backfill the sm
 rows: the odd late read must not wait behind a flood that landed before it. Then the one that was seen first.
 """
 
-import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from koma.errors import HandoverError
 from koma.limits import TURN_FILES_MAX
 from koma.settings import Settings
 from pipeline.handover.peek import peek
+from pipeline.landing import Entry, entries
 
 CURRENT, MIXED, BACKFILL = range(3)
 LOOK_S: Final = 1.0
@@ -92,6 +92,8 @@ class Backlog:
         self._landing = landing
         self._files: dict[str, Landed] = {}
         self.aside: dict[str, Aside] = {}
+        self.strays: list[Entry] = []
+        """What is no hand-over file and waits for a person."""
 
     def scan(self, now_ms: int) -> None:
         """See which files are there: names and inodes only, no file is touched.
@@ -101,15 +103,16 @@ class Backlog:
 
         """
         found: dict[str, Landed] = {}
-        with os.scandir(self._landing) as entries:
-            for entry in entries:
-                name = entry.name
-                if name.startswith(".") or not entry.is_file(follow_symlinks=False):
-                    continue
-                known, inode = self._files.get(name), entry.inode()
-                found[name] = Landed(name, inode, now_ms) if known is None or known.inode != inode else known
-                found[name].seen_ms = min(found[name].seen_ms, now_ms)  # a clock that stepped back
-        self._files = found
+        strays: list[Entry] = []
+        for entry in entries(self._landing):
+            if entry.objection:
+                strays.append(entry)
+                continue
+            name, inode = entry.name, entry.inode
+            known = self._files.get(name)
+            found[name] = Landed(name, inode, now_ms) if known is None or known.inode != inode else known
+            found[name].seen_ms = min(found[name].seen_ms, now_ms)  # a clock that stepped back
+        self._files, self.strays = found, sorted(strays, key=lambda each: each.name)
         self.aside = {
             name: each for name, each in self.aside.items() if name in found and found[name].inode == each.inode
         }

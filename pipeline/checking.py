@@ -6,12 +6,16 @@ It may run beside a writer: what looks wrong is looked at once more, as the next
 
 import hashlib
 import json
+import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from koma.errors import KomaError
 from pipeline.checkpoint import CHECKPOINT, Loaded, gap_in_history, load
@@ -19,9 +23,12 @@ from pipeline.columns import read_columns
 from pipeline.estimates.agreed import LOG, agreements
 from pipeline.estimates.product import is_version, is_whole
 from pipeline.home import Home
+from pipeline.manifests import DAYS, MONTHS, SLOTS
 from pipeline.master import open_master
 from pipeline.retention import MANIFESTS, leftovers
 
+_PARQUET = b"PAR1"
+_MANIFEST_OF = {"W41110": SLOTS, "W41120": DAYS, "W51220": MONTHS}
 RESTORE = "restore it from a copy of the home"
 UNNAMED = "if no run is under way, move it out of the home; nobody is told of it"
 
@@ -112,6 +119,8 @@ def _of_master(home: Home) -> Iterator[Finding]:
 
 
 def _of_deliveries(home: Home, *, deep: bool) -> Iterator[Finding]:
+    told: Counter[str] = Counter()
+    hurt: set[str] = set()
     for folder in sorted(each for each in home.deliveries.glob("*/*") if each.is_dir()):
         named: set[str] = set()
         for manifest in sorted(folder.glob(MANIFESTS)):
@@ -121,15 +130,67 @@ def _of_deliveries(home: Home, *, deep: bool) -> Iterator[Finding]:
                     entry = json.loads(line)
                 except ValueError as error:
                     yield Finding("harm", str(manifest), f"line {number} is damaged: {error}", RESTORE)
+                    hurt.add(folder.name)
                     continue
                 if "file" in entry:
+                    told[entry.get("slot_start", "")] += 1
+                if entry.get("file"):  # empty where zips were left out
                     path = folder / entry["file"]
                     named |= {path.name, path.with_suffix(".parquet").name}
                     if trouble := _altered(path, entry["bytes"], entry["sha256"] if deep else ""):
                         yield Finding("harm", str(path), trouble, RESTORE)
+                    beside = path.with_suffix(".parquet")
+                    if trouble := _no_parquet(beside, entry["rows"], deep=deep):
+                        yield Finding("harm", str(beside), trouble, RESTORE)
+        for product, manifest_name in _MANIFEST_OF.items():
+            if manifest_name not in named and (orphans := sum(1 for _ in folder.glob(f"{product}*"))):
+                what = f"it is gone, and {orphans} files lie there that it should name"
+                yield Finding("harm", str(folder / manifest_name), what, RESTORE)
+                named |= {path.name for path in folder.glob(f"{product}*")}
+                hurt.add(folder.name)
         for path in sorted(folder.iterdir()):
             if path.name not in named and not path.name.startswith("."):
                 yield Finding("note", str(path), "no manifest names it", UNNAMED)
+    yield from _of_ledger(home, told, hurt)
+
+
+def _of_ledger(home: Home, told: Counter[str], hurt: set[str]) -> Iterator[Finding]:
+    """Hold the files that manifests name against those that the ledger says were issued, for days still delivered.
+
+    Days whose manifests are known to be hurt are left out: what they name less is that.
+    """
+    days = {path.name for path in home.deliveries.glob("*/*") if path.is_dir()}
+    for file in sorted(home.path("ledger").glob("slots-*.jsonl")):
+        day = file.stem.removeprefix("slots-")
+        if not days or day < min(days) or day in hurt:
+            continue
+        issued: Counter[str] = Counter()
+        for number, line in enumerate(file.read_bytes().splitlines(), 1):
+            try:
+                entry = json.loads(line)
+                issued[entry["slot_start"]] += entry["files"]
+            except (ValueError, KeyError, TypeError) as error:
+                yield Finding("harm", str(file), f"line {number} is damaged: {error}", RESTORE)
+        for start, count in sorted(issued.items()):
+            if told[start] < count:
+                what = f"{count} files of the slot {start} were issued, manifests name {told[start]}"
+                yield Finding("harm", str(home.deliveries), what, RESTORE)
+
+
+def _no_parquet(path: Path, rows: int, *, deep: bool) -> str:
+    """Say what is wrong with the Parquet beside a zip; its size and digest stand nowhere, its form and rows do."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(len(_PARQUET))
+            file.seek(-len(_PARQUET), os.SEEK_END)
+            if first != _PARQUET or file.read() != _PARQUET:
+                return "it is no whole Parquet file"
+        found = pq.read_table(path).num_rows if deep else rows
+    except OSError as error:
+        return f"it cannot be read: {error.strerror or error}"
+    except (pa.ArrowException, ValueError) as error:
+        return f"it cannot be read: {error}"
+    return "" if found == rows else f"it has {found} rows, its manifest says {rows}"
 
 
 def _of_estimates(home: Home, *, deep: bool) -> Iterator[Finding]:

@@ -152,6 +152,11 @@ def open_home(root: Path, *, create: bool = True) -> Home:
                 f"{root} has layout {layout} of an older Koma, this one needs layout {HOME_VERSION}",
                 hint="stop what runs on it, keep a copy, then run: koma home migrate",
             )
+    elif any((root / "journal").glob("*")):
+        raise HomeError(
+            f"{root} has a journal and no {MARKER}, which says its layout",
+            hint=f"restore {MARKER} from a copy of the home; it is never made anew beside what was issued",
+        )
     elif not create:
         raise HomeError(f"{root} is not a Koma home", hint="set KOMA_HOME to one, or import a master to make one")
     try:

@@ -23,6 +23,7 @@ from pipeline.held import held_chunk
 from pipeline.home import Home, publish, sync_filesystem
 from pipeline.intake_graph import Counts, Group, Intake, Report, build_intake
 from pipeline.journal import NEVER, Journal, Segment, State
+from pipeline.landing import entries
 from pipeline.master import open_master
 from pipeline.prefilter import Bounds
 from pipeline.prefilter.arrivals import DAY_MS, Arrivals
@@ -67,11 +68,8 @@ class TakenIn:
 
 
 def landed(home: Home) -> list[Path]:
-    """Return the hand-over files in landing, by name: no links, no folders, and no names with a leading dot."""
-    with os.scandir(home.landing) as entries:
-        return sorted(
-            Path(each.path) for each in entries if each.is_file(follow_symlinks=False) and not each.name.startswith(".")
-        )
+    """Return the hand-over files in landing, by name."""
+    return sorted(home.landing / each.name for each in entries(home.landing) if not each.objection)
 
 
 def finish_moves(home: Home, journal: Journal) -> None:
@@ -130,8 +128,10 @@ def take_in(
     state = journal.state
     known_ms = state.clock_ms if known_ms is None else known_ms
     rejudge = held and may_rejudge(home, state)
-    files = landed(home) if files is None else [path for path in files if path.exists()]
     result = TakenIn()
+    if files is None:
+        result.waiting += sorted((each.facts for each in entries(home.landing) if each.objection), key=str)
+    files = landed(home) if files is None else [path for path in files if path.exists()]
     if not files and not rejudge:
         return result
     while True:

@@ -56,13 +56,15 @@ class Status:
     def tell(self, phase: str, backlog: Backlog, agenda: Agenda, state: State, now_ms: int) -> None:
         """Say which phase begins and how things stand; while it waits, every few seconds."""
         out = (state.issued_ms, state.daily_ms, state.monthly_ms)
-        news = (self.objection, len(list(backlog.files)), len(backlog.aside), *out)
+        strays = len(backlog.strays)
+        news = (self.objection, len(list(backlog.files)), len(backlog.aside), strays, *out)
         if phase == self.phase == WAITING and news == self._news and time.monotonic() - self._written_s < IDLE_S:
             return
         self._news = news
         self._enter(phase, now_ms)
         due_ms, issued_ms = agenda.due_ms(now_ms), state.issued_ms
         waits = [each.facts for each in backlog.aside.values()]
+        waits += [each.facts for each in backlog.strays[:ASIDE_NAMED]]
         waits += [
             {"file": each.name, "code": "shut", "detail": f"{each.shut}; it is tried again by itself"}
             for each in backlog.files
@@ -80,7 +82,7 @@ class Status:
             "lag_s": _lag_s(agenda, issued_ms, now_ms),
             "clock_objection": self.objection,
             "held_files": len(state.held),
-            "waiting_files": len(waits),
+            "waiting_files": len(waits) + max(0, strays - ASIDE_NAMED),
             "waiting": waits[:ASIDE_NAMED],
             "errors": list(self.errors),
         }

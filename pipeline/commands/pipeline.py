@@ -110,7 +110,8 @@ def _note_first_slot(home: "Home", settings: Settings) -> None:
 
 def _note_waiting(waiting: list[dict[str, object]]) -> None:
     for each in waiting:
-        note(f"koma: {each['file']} row {each['row']} stays in landing: {each['detail']}")
+        row = "" if each["row"] is None else f" row {each['row']}"
+        note(f"koma: {each['file']}{row} stays in landing: {each['detail']}")
 
 
 @app.command(epilog="Example: koma pipeline status")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from koma.errors import HomeError
 from pipeline.checking import check_home
 from pipeline.commands.home import app
-from pipeline.home import Home
+from pipeline.home import Home, open_home
 from pipeline.journal import Journal, read_state
 from tests.homes import at, hand_over, new_home, point, reads_of, run
 
@@ -132,3 +133,43 @@ def test_the_command_ends_with_status_1_where_something_is_lost(home: Home) -> N
     lines = [json.loads(line) for line in bad.stdout.splitlines()]
     assert lines[0]["path"].endswith(name)
     assert lines[1]["harm"] == 1
+
+
+def lost_manifest(home: Home) -> Path:
+    return first(home.deliveries, "*/*/manifest.jsonl")
+
+
+def lost_parquet(home: Home) -> Path:
+    return first(home.deliveries, "*/*/W41110*.parquet")
+
+
+@pytest.mark.parametrize("lost", [lost_manifest, lost_parquet])
+def test_what_a_folder_of_deliveries_has_lost_is_harm(home: Home, lost: Callable[[Home], Path]) -> None:
+    path = lost(home)
+    path.unlink()
+
+    assert [(each.severity, each.path) for each in check_home(home)] == [("harm", str(path))]
+
+
+def test_a_parquet_file_that_is_cut_short_is_harm(home: Home) -> None:
+    cut(lost_parquet(home))
+
+    assert [(each.severity, each.what) for each in check_home(home)] == [("harm", "it is no whole Parquet file")]
+
+
+def test_a_folder_that_is_gone_is_missed_by_the_ledger(home: Home) -> None:
+    days = sorted(home.deliveries.glob("*/*"))
+    shutil.rmtree(days[-1])
+
+    found = check_home(home)
+
+    assert {each.severity for each in found} == {"harm"}
+    assert all("were issued, manifests name 0" in each.what for each in found)
+
+
+def test_a_home_whose_marker_is_gone_is_not_made_anew(home: Home) -> None:
+    (home.root / "home.json").unlink()
+
+    with pytest.raises(HomeError, match=r"has a journal and no home\.json"):
+        open_home(home.root)
+    assert not (home.root / "home.json").exists()
