@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from koma.errors import KomaError
+from koma.errors import HomeError, KomaError
 from pipeline.checkpoint import CHECKPOINT, Loaded, gap_in_history, load
 from pipeline.columns import read_columns
 from pipeline.estimates.agreed import LOG, agreements
@@ -25,6 +25,7 @@ from pipeline.estimates.product import is_version, is_whole
 from pipeline.home import Home
 from pipeline.manifests import DAYS, MONTHS, SLOTS
 from pipeline.master import open_master
+from pipeline.repair import rows_of
 from pipeline.retention import MANIFESTS, leftovers
 
 _PARQUET = b"PAR1"
@@ -59,6 +60,7 @@ def _findings(home: Home, *, deep: bool) -> Iterator[Finding]:
         return
     yield from _of_journal(home, loaded)
     yield from _of_registers(home, loaded)
+    yield from _of_quarantine(home)
     yield from _of_master(home)
     yield from _of_deliveries(home, deep=deep)
     yield from _of_estimates(home, deep=deep)
@@ -89,6 +91,14 @@ def _of_registers(home: Home, loaded: Loaded) -> Iterator[Finding]:
     for path in leftovers(home, loaded.state):
         do = "a run removes it when it is an hour old and a new day begins"
         yield Finding("note", str(path), "no record of the journal names it: a step was cut off", do)
+
+
+def _of_quarantine(home: Home) -> Iterator[Finding]:
+    for path in sorted(home.path("quarantine").glob("*.parquet")):
+        try:
+            rows_of(path)
+        except HomeError as error:
+            yield Finding("harm", str(path), error.message, error.hint)
 
 
 def _unreadable(path: Path, stamps: list[int]) -> str:

@@ -39,13 +39,34 @@ class Entry:
 
 
 def entries(home: Home, *, code: str = "", settled: bool = False) -> Iterator[Entry]:
-    """Yield quarantine rows, oldest intake first; those already replayed or superseded only with `settled`."""
+    """Yield quarantine rows, oldest intake first; those already replayed or superseded only with `settled`.
+
+    Raises:
+        HomeError: a file of quarantine cannot be read.
+
+    """
     done = {record["id"] for record in _log(home)}
     for path in sorted(home.path("quarantine").glob("*.parquet")):
-        for number, row in enumerate(_sayable(pq.read_table(path)).to_pylist()):
+        for number, row in enumerate(_sayable(rows_of(path)).to_pylist()):
             entry = Entry(f"{int(path.stem)}-{number}", row)
             if (settled or entry.id not in done) and code in ("", row["code"]):
                 yield entry
+
+
+def rows_of(path: Path) -> pa.Table:
+    """Read a file of quarantine.
+
+    Raises:
+        HomeError: it cannot be read.
+
+    """
+    try:
+        return pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise HomeError(
+            f"{path} cannot be read: {error}",
+            hint="restore it from a copy of the home; without one, move it out: what it holds must be handed over anew",
+        ) from error
 
 
 def _sayable(rows: pa.Table) -> pa.Table:

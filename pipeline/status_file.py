@@ -5,6 +5,7 @@ import json
 import os
 from typing import Any, Final
 
+from koma.errors import HomeError
 from pipeline.home import Home
 
 FILE: Final = "status.json"
@@ -14,11 +15,19 @@ TROUBLED, STOPPED = "trouble", "stopped"
 
 
 def read_status(home: Home) -> dict[str, Any] | None:
-    """Return what the last watch of a home said, with `running`: is its process there? None if none ever ran."""
+    """Return what the last watch of a home said, with `running`: is its process there? None if none ever ran.
+
+    Raises:
+        HomeError: it cannot be read.
+
+    """
+    path = home.path("run") / FILE
     try:
-        facts: dict[str, Any] = json.loads((home.path("run") / FILE).read_text(encoding="utf-8"))
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise HomeError(f"{path} cannot be read: {error}", hint="remove it; a running watch writes it anew") from error
     facts["running"] = facts["phase"] != STOPPED and _there(int(facts["process"]))
     return facts
 

@@ -53,7 +53,8 @@ def check(
             note(f"{opened.root}: all that the journal and the manifests name is there")
         emit({"home": opened.root, "layout": HOME_VERSION, "harm": harm, "notes": len(found) - harm})
         if harm:
-            raise HomeError(f"{harm} things in {opened.root} are lost or cannot be read", hint="each says what to do")
+            things = "1 thing" if harm == 1 else f"{harm} things"
+            raise HomeError(f"lost or unreadable in {opened.root}: {things}", hint="what to do stands beside each")
     except KomaError as error:
         fail(error, as_json=json)
 

@@ -54,7 +54,7 @@ def run(
         clock = clock or settings.clock or "received"
         if clock not in CLOCKS:
             raise typer.BadParameter(f"there is no clock {clock}: wall, received or manual")
-        if not (settings.home / "home.json").exists():
+        if not any((settings.home / name).exists() for name in ("home.json", "journal")):
             note(f"koma: {settings.home} is new: there is no master yet ({IMPORT}), and nothing in its landing/")
         if watch:
             _watch(settings, by_hand=clock == "manual", accept_clock=accept_clock)

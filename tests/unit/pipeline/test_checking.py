@@ -14,6 +14,8 @@ from pipeline.checking import check_home
 from pipeline.commands.home import app
 from pipeline.home import Home, open_home
 from pipeline.journal import Journal, read_state
+from pipeline.repair import entries
+from pipeline.status_file import read_status
 from tests.homes import at, hand_over, new_home, point, reads_of, run
 
 START = at("2026-10-06T22:30")
@@ -173,3 +175,20 @@ def test_a_home_whose_marker_is_gone_is_not_made_anew(home: Home) -> None:
     with pytest.raises(HomeError, match=r"has a journal and no home\.json"):
         open_home(home.root)
     assert not (home.root / "home.json").exists()
+
+
+def test_a_quarantine_file_that_cannot_be_read_is_harm_and_named_by_the_list(home: Home) -> None:
+    hand_over(home, "conflict.csv", reads_of("M0", START, [7], delay_ms=300_000))
+    run(home)
+    cut(first(home.path("quarantine"), "*.parquet"))
+
+    assert [each.severity for each in check_home(home)] == ["harm"]
+    with pytest.raises(HomeError, match=r"quarantine/0.*parquet cannot be read"):
+        list(entries(home))
+
+
+def test_a_damaged_status_is_named(home: Home) -> None:
+    (home.path("run") / "status.json").write_text('{"phase"')
+
+    with pytest.raises(HomeError, match=r"status\.json cannot be read"):
+        read_status(home)
