@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from koma.settings import Settings
 from koma.slots import format_jst, slot_start_ms
+from pipeline.alarms import alarms_name, conservation_line
 from pipeline.carried import carry_reads
 from pipeline.delivery import ManifestEntry, closed_line, closed_sort_key, manifest_line, placed, sort_key
 from pipeline.exchange import read_reports
@@ -165,6 +166,10 @@ def _write_ledger(home: Home, what: Issue, slots: list[SlotReport], files: dict[
         target.parent.mkdir(exist_ok=True)
         old = kept(home.path("ledger") / name, what.from_ms)
         target.write_bytes(old + b"".join(_ledger_line(report, what.to_ms, files[report.slot]) for report in reports))
+        alarms = [conservation_line(each.slot, what.to_ms, each.unbalanced) for each in reports if each.unbalanced]
+        if alarms:
+            old = kept(home.path("ledger") / alarms_name(day), what.from_ms)
+            (target.parent / alarms_name(day)).write_bytes(old + b"".join(alarms))
     (what.work / "ledger").mkdir(exist_ok=True)
 
 
@@ -177,6 +182,7 @@ def _ledger_line(report: SlotReport, to_ms: int, files: int) -> bytes:
         "available": report.available,
         "missing": report.expected - report.available,
         "energy_dwh": report.energy_dwh,
+        "conserved": not report.unbalanced,
         "files": files,
         "retailers": report.retailers,
         "balancing_groups": report.groups,

@@ -6,6 +6,7 @@ import os
 from typing import Any, Final
 
 from koma.errors import HomeError
+from pipeline.alarms import latest_alarms
 from pipeline.home import Home
 
 FILE: Final = "status.json"
@@ -28,6 +29,7 @@ def read_status(home: Home) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise HomeError(f"{path} cannot be read: {error}", hint="remove it; a running watch writes it anew") from error
+    facts["alarms"] = latest_alarms(home)
     facts["running"] = facts["phase"] != STOPPED and _there(int(facts["process"]))
     return facts
 
@@ -60,6 +62,10 @@ def lines_of(facts: dict[str, Any]) -> list[tuple[str, str]]:
         (name.replace("_", " "), f"{facts[name]:,}" if isinstance(facts[name], int | float) else str(facts[name]))
         for name in ("lag_s", "next_instant", "clock_objection", "held_files", "waiting_files")
         if facts.get(name) not in (None, "")
+    ]
+    lines += [
+        ("ALARM", f"{each['code']} of the slot {each['slot_start']}: {each['detail']}; {each['do']}")
+        for each in facts.get("alarms", [])
     ]
     lines += [("waits", f"{each['file']}: {each['detail']}") for each in facts.get("waiting", [])]
     lines += [
