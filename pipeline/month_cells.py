@@ -61,7 +61,8 @@ def _chunk_rows(
     """Return the rows of some points whose installations are `local`; adds to `content`."""
     book = open_book(issue.home, issue.batches)
     folder = issue.home / "registers"
-    registers = gather(folder, book.index, issue.supersessions, shard, local, int(some.start.min()), plan.reading)
+    longest = some.longest(plan.reading)
+    registers = gather(folder, book.index, issue.supersessions, shard, local, longest.start, longest.end)
     holders = int((view.supply_of[some.position + 1] - view.supply_of[some.position]).max()) + 1
     from_step = sum(instant <= issue.from_ms for instant in plan.instants)
     room = len(some) + 64
@@ -109,7 +110,7 @@ def _touched(issue: Issue, view: MasterView, plan: MonthPlan, shard: int, found:
     touched: NDArray[np.bool_] = found.known_ms > since_ms
     if not len(found):
         return touched
-    start = int(found.start.min())
+    start = found.longest(plan.reading).start
     owner, local = installs_of(view, found.position)
     index = open_book(issue.home, issue.batches).index
     distinct, number = np.unique(local, return_inverse=True)

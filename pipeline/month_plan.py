@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from koma.periods import MeteringPeriod
 from koma.slots import first_slot_of_day, slot_at_ms, slot_date
 from pipeline.instants import first_monthly_ms, month_instants
 from pipeline.journal import NEVER
@@ -55,6 +56,10 @@ class Members:
     def taken(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Members":
         """Return some of them."""
         return Members(self.position[rows], self.start[rows], self.known_ms[rows])
+
+    def longest(self, reading: int) -> MeteringPeriod:
+        """Return the longest of their periods, which end at slot `reading`; there must be one."""
+        return MeteringPeriod(int(self.start.min()), reading)
 
     def __len__(self) -> int:
         """Count them."""
@@ -123,10 +128,10 @@ def plan_months(
         if first_ms <= from_ms:
             if not len(activity):
                 activity = _activity(latest, decisions, view, begin, slot_at_ms(to_ms) + 1)
-            start = _earliest_start(view, reading, first_slot, to_ms)
+            period = _longest(view, reading, first_slot, to_ms)
             done_ms = max(each for each in instants if each <= from_ms)
-            changed = max(int(activity[start - begin : reading - begin].max()), _days_learned_ms(view))
-            if changed <= done_ms or first_slot < kept_from > start:
+            changed = max(int(activity[period.start - begin : period.end - begin].max()), _days_learned_ms(view))
+            if changed <= done_ms or first_slot < kept_from > period.start:
                 continue
         plans.append(MonthPlan(reading, first_ms > from_ms, instants))
     return plans
@@ -161,8 +166,8 @@ def _days_learned_ms(view: MasterView) -> int:
     return latest if latest > ALWAYS_MS else NEVER
 
 
-def _earliest_start(view: MasterView, reading: int, first_slot: int, to_ms: int) -> int:
-    """Return the first slot of the longest period that ends on a reading day, or one before it."""
-    usual = max(first_slot, reading - MONTH_DAYS_MAX * SLOTS_PER_DAY)
+def _longest(view: MasterView, reading: int, first_slot: int, to_ms: int) -> MeteringPeriod:
+    """Return the longest period that ends on a reading day, or a longer one."""
+    usual = MeteringPeriod(max(first_slot, reading - MONTH_DAYS_MAX * SLOTS_PER_DAY), reading)
     moved = members(view, _movers(view), reading, first_slot, to_ms)
-    return min(usual, int(moved.start.min())) if len(moved) else usual
+    return max(usual, moved.longest(reading), key=lambda each: each.slots) if len(moved) else usual
