@@ -202,8 +202,9 @@ class Maker:
         at_ms = self.boundary() + self.draw(st.sampled_from([0, 0, 7 * MINUTE_MS]))
         successor = replace(row, point=name, installed_ms=at_ms)
         self.change(row, replace(row, removed_ms=at_ms), successor)
-        if self.draw(st.booleans()):
-            last = len(self.world.imports) - 1
+        last = len(self.world.imports) - 1
+        told_then = any(each.key == successor.key for each in self.world.imports[last])  # twice would contradict
+        if not told_then and self.draw(st.booleans()):
             self.learn(replace(successor, removed_ms=at_ms), last)
             self.learn(replace(row, installed_ms=at_ms), last)
 
