@@ -109,14 +109,14 @@ def rows(number: int, case: Case) -> dict[str, list[Row]]:
     def time(minutes: int | None) -> str:
         return "" if minutes is None else iso(start_ms + minutes * MINUTE_MS)
 
-    meters = [
+    meters: list[Row] = [
         {"point_id": point(number), "meter_id": name_of(number, place), "register": "export" if m.export else "import",
          "installed_at": time(m.begin), "removed_at": time(m.end), "digits": m.digits, "unit_exponent": m.exponent,
          "coefficient": m.coefficient, "install_register": m.first, "removal_register": m.last}
         for place, m in enumerate(case.meters)
     ]  # fmt: skip
     first: Row = {"point_id": point(number), "retailer_code": OLD, "valid_from": "2020-01-01T00:00"}
-    supply = [{**first, "valid_to": time(case.switched)}]
+    supply: list[Row] = [{**first, "valid_to": time(case.switched)}]
     if case.switched is not None:
         supply.append({**first, "retailer_code": NEW, "valid_from": time(case.switched), "valid_to": ""})
     return {"points": [{"point_id": point(number)}], "meters": meters, "supply": supply}
