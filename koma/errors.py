@@ -98,6 +98,12 @@ class EstimateError(KomaError):
     code = "estimate.invalid"
 
 
+class FormatError(KomaError):
+    """A foreign file cannot be read, or a format cannot carry what it is given."""
+
+    code = "format.invalid"
+
+
 class PullError(KomaError):
     """The retailer's client could not fetch, or what it fetched is not what was announced."""
 
@@ -122,6 +128,7 @@ ERRORS: tuple[type[KomaError], ...] = (
     DeliveryError,
     CompareError,
     EstimateError,
+    FormatError,
     PullError,
     GatewayError,
 )
