@@ -27,7 +27,6 @@ def row(word: str, energy: int, start_ms: int, **more: Any) -> dict[str, Any]:
     """One row whose energy and availability agree with its word."""
     has = BY_WORD[word].value
     return {
-        "register": "import",
         "slot_start": start_ms,
         "energy_dwh": energy if has else None,
         "available": has,
@@ -68,8 +67,44 @@ def wide_tables(draw: st.DrawFn) -> Any:
     return table_of(
         [
             row(draw(st.sampled_from(["actual", "missing"])), draw(ENERGY),
-                DAY_MS + day * MS_PER_DAY + at * MS_PER_MINUTE, point_id=point, interval_minutes=minutes)
+                DAY_MS + day * MS_PER_DAY + at * MS_PER_MINUTE, point_id=point, interval_minutes=minutes,
+                register="import")
             for point, day in keys
             for at in range(0, 24 * 60, minutes)
         ]
     )  # fmt: skip
+
+
+@st.composite
+def nem12_tables(draw: st.DrawFn) -> Any:
+    """Whole days of any flags, methods, reasons and ranges."""
+    methods = {
+        "actual": [None], "missing": [None], "linear": ["17"], "like_day": ["14", "15"], "agreed": ["16"],
+        "substitute": [None, "52", "11"], "final_substitute": [None, "14", "17"], "estimate": [None, "64"],
+    }  # fmt: skip
+    keys = draw(
+        st.lists(
+            st.tuples(POINTS, st.sampled_from([("import", None), ("import", "E2"), ("export", None), ("export", "BX")]),
+                      st.sampled_from([10, 15, 30]), st.integers(0, 2)),
+            unique=True, min_size=1, max_size=3,
+        )
+    )  # fmt: skip
+    rows = []
+    for point, (register, channel), minutes, day in keys:
+        count = 24 * 60 // minutes
+        bounds = sorted(draw(st.sets(st.integers(1, count - 1), max_size=4)) | {0})
+        recorded_ms = draw(st.none() | st.integers(0, 10**6).map(lambda each: DAY_MS + each * 1000))
+        for start, end in zip(bounds, [*bounds[1:], count], strict=True):
+            word = draw(st.sampled_from(sorted(methods)))
+            said = {
+                "method": draw(st.sampled_from(methods[word])),
+                "reason": draw(st.sampled_from([None, "1", "076"])),
+                "reason_text": draw(TEXT),
+            }
+            rows += [
+                row(word, draw(st.sampled_from([0, 1, 20_000, 10**9])),
+                    DAY_MS + day * MS_PER_DAY + at * minutes * MS_PER_MINUTE, point_id=point, register=register,
+                    channel=channel, interval_minutes=minutes, recorded_at=recorded_ms, **said)
+                for at in range(start, end)
+            ]  # fmt: skip
+    return table_of(rows)

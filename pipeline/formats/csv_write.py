@@ -13,7 +13,7 @@ from koma.errors import FormatError
 from koma.slots import JST_OFFSET_MINUTES, MS_PER_DAY, MS_PER_MINUTE
 from pipeline.formats import decimals, times
 from pipeline.formats.losses import Losses
-from pipeline.formats.series import sort
+from pipeline.formats.series import sort, starts
 
 
 def write_long(table: Any, file: Path) -> None:
@@ -48,11 +48,8 @@ def write_wide(table: Any, file: Path, losses: Losses) -> None:
     losses.columns(table, ("method", "reason", "reason_text", "recorded_at"))
     wall_ms = np.array(pc.cast(table["slot_start"], pa.int64())) + JST_OFFSET_MINUTES * MS_PER_MINUTE
     day, slot = wall_ms // MS_PER_DAY, wall_ms % MS_PER_DAY // (minutes * MS_PER_MINUTE)
-    first = np.ones(len(day), bool)
-    first[1:] = day[1:] != day[:-1]
-    for name in ("point_id", "register", "channel"):
-        column = pc.fill_null(table[name].combine_chunks(), "\0")
-        first[1:] |= np.array(pc.not_equal(column[1:], column[:-1]), bool)
+    first = starts(table, ("point_id", "register", "channel"))
+    first[1:] |= day[1:] != day[:-1]
     row, slots = np.cumsum(first) - 1, 24 * 60 // minutes
     days = int(first.sum())
     losses.note("days that lack intervals", days * slots - table.num_rows)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from koma.errors import FormatError
 from koma.limits import SLOT_MINUTES
 from pipeline.formats.refusals import Refusals
-from pipeline.formats.series import SCHEMA, assemble, settle, sort
+from pipeline.formats.series import SCHEMA, assemble, settle, sort, starts
 
 _DELIVERY = {"point_id", "slot_start", "energy_dwh", "available", "quality", "revision", "recorded_at"}
 
@@ -52,13 +52,7 @@ def last_revisions(deliveries: list[Any]) -> Any:
         cells, sort_keys=[("point_id", "ascending"), ("slot_start", "ascending"), ("revision", "descending")]
     )
     cells = cells.take(order).combine_chunks()
-    first = np.ones(cells.num_rows, bool)
-    if cells.num_rows:
-        same = np.ones(cells.num_rows - 1, bool)
-        for name in ("point_id", "slot_start"):
-            column = cells[name].combine_chunks()
-            same &= np.array(pc.equal(column[1:], column[:-1]), bool)
-        first[1:] = ~same
+    first = starts(cells, ("point_id", "slot_start"))
     cells = cells.filter(pa.array(first))
     names = _DELIVERY - {"revision"}
     return assemble(

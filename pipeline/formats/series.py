@@ -61,20 +61,26 @@ def sort(table: Any) -> Any:
     return table.take(pc.sort_indices(table, sort_keys=keys))
 
 
+def starts(table: Any, names: Sequence[str]) -> Any:
+    """Return a mask of rows that differ from the row above in one of some columns; the first row is set."""
+    mask = np.ones(table.num_rows, bool)
+    mask[1:] = False
+    for name in names:
+        column = table[name].combine_chunks()
+        null = np.array(pc.is_null(column), bool)
+        differs = np.array(pc.fill_null(pc.not_equal(column[1:], column[:-1]), fill_value=False), bool)
+        mask[1:] |= differs | (null[1:] != null[:-1])
+    return mask
+
+
 def repeated(table: Any) -> Any:
     """Return a mask of rows whose key an earlier row of the table has."""
     if not table.num_rows:
         return np.zeros(0, bool)
     numbered = pa.table([*(table[name] for name in KEY), np.arange(table.num_rows)], names=[*KEY, "row"])
     order = pc.sort_indices(numbered, sort_keys=[(name, "ascending") for name in (*KEY, "row")])
-    same = np.ones(table.num_rows - 1, bool)
-    for name in KEY:
-        column = pc.take(table[name], order).combine_chunks()
-        if name == "channel":
-            column = pc.fill_null(column, "\0")
-        same &= np.array(pc.equal(column[1:], column[:-1]), bool)
     mask = np.zeros(table.num_rows, bool)
-    mask[np.array(order)[1:]] = same
+    mask[np.array(order)] = ~starts(numbered.take(order), KEY)
     return mask
 
 
