@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from koma.slots import MS_PER_DAY, MS_PER_MINUTE
 from pipeline.formats.series import MINUTES, SCHEMA
-from pipeline.formats.words import BY_WORD
+from pipeline.formats.words import BY_WORD, WORDS
 
 DAY_MS = 1_790_000 * 1_000_000 // MS_PER_DAY * MS_PER_DAY + 15 * 60 * MS_PER_MINUTE
 """Midnight in JST of some day in 2026."""
@@ -108,3 +108,24 @@ def nem12_tables(draw: st.DrawFn) -> Any:
                 for at in range(start, end)
             ]  # fmt: skip
     return table_of(rows)
+
+
+@st.composite
+def espi_tables(draw: st.DrawFn) -> Any:
+    """Any table that Green Button can hold."""
+    words = [each.word for each in WORDS if each.espi_own]
+    keys = draw(
+        st.lists(
+            st.tuples(POINTS, st.sampled_from(["import", "export"]), st.sampled_from([None, "E1", "a/b;c 1", "時"]),
+                      st.sampled_from(MINUTES), st.integers(0, 200)),
+            unique=True, min_size=1, max_size=20,
+        )
+    )  # fmt: skip
+    return table_of(
+        [
+            row(draw(st.sampled_from(words)), draw(st.integers(-(10**9), 10**14)),
+                DAY_MS + at * minutes * MS_PER_MINUTE, point_id=point, register=register, channel=channel,
+                interval_minutes=minutes, recorded_at=draw(st.none() | st.integers(DAY_MS, DAY_MS + 5)))
+            for point, register, channel, minutes, at in keys
+        ]
+    )  # fmt: skip
