@@ -2,6 +2,7 @@
 """Parquet in and out: the table as it is, and the delivery files of W41110, of which the last revision counts."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,31 @@ def read_home_day(root: Path, retailer: str, day: str) -> Any:
     files = sorted((root / "deliveries" / retailer / day).glob("W41110*.parquet"))
     if not files:
         raise FormatError(f"the home holds no delivery to {retailer} for {day}", hint="See koma pipeline run")
-    return last_revisions([pq.read_table(each) for each in files])
+    return read_deliveries(files)
+
+
+def is_delivery(file: Path) -> bool:
+    """Whether a file has the columns of a delivery file."""
+    try:
+        return set(pq.read_schema(file).names) == _DELIVERY
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def read_deliveries(files: Sequence[Path]) -> Any:
+    """Read delivery files, of each cell the last revision.
+
+    Raises:
+        FormatError: one cannot be read.
+
+    """
+    tables = []
+    for each in files:
+        try:
+            tables.append(pq.read_table(each, partitioning=None))
+        except (pa.ArrowException, OSError) as error:
+            raise FormatError(f"{each} cannot be read as Parquet: {str(error)[:200]}", hint="Fetch it again") from None
+    return last_revisions(tables)
 
 
 def write(table: Any, file: Path) -> None:
