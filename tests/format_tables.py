@@ -78,7 +78,7 @@ def wide_tables(draw: st.DrawFn) -> Any:
 @st.composite
 def nem12_tables(draw: st.DrawFn) -> Any:
     """Whole days of any flags, methods, reasons and ranges."""
-    methods = {
+    methods: dict[str, list[str | None]] = {
         "actual": [None], "missing": [None], "linear": ["17"], "like_day": ["14", "15"], "agreed": ["16"],
         "substitute": [None, "52", "11"], "final_substitute": [None, "14", "17"], "estimate": [None, "64"],
     }  # fmt: skip

@@ -53,6 +53,7 @@ def export(
     if home_day and not (home_day.isascii() and home_day.isdigit() and len(home_day) == 8):
         raise typer.BadParameter("--home-day is YYYYMMDD")
     from pipeline.formats import exchange, parquet  # noqa: PLC0415  `--help` has no need of it
+    from pipeline.formats.losses import Losses  # noqa: PLC0415
 
     try:
         if home_day:
@@ -60,7 +61,7 @@ def export(
             rows = parquet.read_home_day(root, parse_retailer_code(retailer), home_day)
         else:
             rows = exchange.read_own(files or [])
-        losses = exchange.Losses(nearest=nearest)
+        losses = Losses(nearest=nearest)
         exchange.write_file(rows, form.value, out, losses)
         if not json:
             note(f"{rows.num_rows} intervals in {out}")

@@ -40,6 +40,7 @@ def import_(
     where a file could not be read at all, or with --strict where anything was refused.
     """
     from pipeline.formats import exchange  # noqa: PLC0415  `--help` has no need of it
+    from pipeline.formats.losses import Losses  # noqa: PLC0415
     from pipeline.formats.refusals import Refusals  # noqa: PLC0415
 
     refusals = Refusals()
@@ -53,7 +54,7 @@ def import_(
             table(f"Refused: {refusals.count}", ("file", "line", "why", "what to do"), shown)
         if strict and refusals.count:
             raise FormatError(f"{refusals.count} records refused, nothing written", hint="Mend them, or leave --strict")
-        exchange.write_file(rows, "parquet", out, exchange.Losses())
+        exchange.write_file(rows, "parquet", out, Losses())
         if not json:
             note(f"{rows.num_rows} intervals in {out}")
         emit({"rows": rows.num_rows, "refused": refusals.count, "passed_over": refusals.passed_over,

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from koma.errors import FormatError
 
@@ -32,8 +33,8 @@ class Losses:
             raise FormatError(f"the format cannot carry {what} ({rows} rows)", hint="Write Parquet, or allow --nearest")
         self.counts[what] = self.counts.get(what, 0) + rows
 
-    def columns(self, table: object, names: Iterable[str]) -> None:
+    def columns(self, table: Any, names: Iterable[str]) -> None:
         """Take up columns that the format has no place for, where they hold anything."""
         for name in names:
-            column = table[name]  # type: ignore[index]  Arrow ships no types
+            column = table[name]
             self.note(name, len(column) - column.null_count)

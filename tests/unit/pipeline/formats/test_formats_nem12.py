@@ -54,7 +54,7 @@ def independent(text: str) -> dict[tuple[str, str, datetime], tuple[Decimal, str
 
 def files(folder: Path) -> dict[str, str]:
     """Every NEM12 text of a folder, those inside zips too."""
-    texts = {}
+    texts: dict[str, str] = {}
     for file in sorted(each for pattern in VALID for each in folder.glob(pattern)):
         if zipfile.is_zipfile(file):
             with zipfile.ZipFile(file) as archive:
