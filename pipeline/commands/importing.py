@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read NEM12, Green Button, CSV and Parquet into one table of intervals."""
+"""Read NEM12, Green Button, CSV or Parquet into one table."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from koma.errors import HandoverError
@@ -187,6 +187,7 @@ def rows_by_words(answer: dict[str, Any]) -> tuple[list[tuple[int, int | None, i
 
 
 @given(damaged(some_frames))
+@example(bytes.fromhex("1081000102880105ff017202d70100ea0b07d0010100000005f5e100"))
 def test_the_decoder_of_millions_and_that_of_one_agree(telegram: bytes) -> None:
     with landed("reads.echonet") as path:
         path.write_bytes(record(b"M1", RECEIVED_MS, telegram))
@@ -203,7 +204,8 @@ def test_the_decoder_of_millions_and_that_of_one_agree(telegram: bytes) -> None:
         assert sum(found.filtered.values()) == 1
         assert found.filtered.get("class", 0) == (telegram[4:6] != b"\x02\x88")
     elif "register_range" in found.codes:
-        assert "is not in 0 to 99999999" in answer["error"]["reason"]
+        reason = answer["error"]["reason"]  # the first thing that is wrong, which may stand before the register
+        assert "is not in 0 to 99999999" in reason or reason.startswith(VALUES)
     elif "error" in answer:
         assert answer["error"]["reason"].startswith(VALUES)
     else:
