@@ -82,10 +82,17 @@ def judge(kind: str, data: bytes) -> str:
     refusals = Refusals()
     try:
         table = READERS[kind.partition("-")[0]](data, "a", refusals)
-    except FormatError as error:
-        assert error.message.startswith("a "), error.message
-        assert error.hint
-        return "refused"
+    except FormatError as caught:
+        error = caught
+    else:
+        _judge_rows(table, refusals, data)
+        return "parts" if refusals.count else "whole"
+    assert error.message.startswith("a "), error.message
+    assert error.hint
+    return "refused"
+
+
+def _judge_rows(table: Any, refusals: Refusals, data: bytes) -> None:
     assert table.schema.equals(SCHEMA)
     again = Refusals()
     assert settle(table, np.arange(table.num_rows), "a", again).num_rows == table.num_rows, again.told[:3]
@@ -95,7 +102,6 @@ def judge(kind: str, data: bytes) -> str:
         assert each.code, each
         assert each.reason, each
         assert each.fix, each
-    return "parts" if refusals.count else "whole"
 
 
 def fuzz(kind: str, first: int, last: int) -> tuple[Counter[str], list[tuple[int, str]]]:

@@ -16,6 +16,7 @@ DAY_MS = 1_790_000 * 1_000_000 // MS_PER_DAY * MS_PER_DAY + 15 * 60 * MS_PER_MIN
 ENERGY = st.integers(0, 10**9)
 POINTS = st.sampled_from(["0300110000000000001234", "0600110000000000000077", "NMI1234567"])
 TEXT = st.none() | st.text("abcXYZ 09-", min_size=1, max_size=8).map(lambda each: f"x{each}x")
+ANY_TEXT = st.none() | st.text("ab ,\"'時\t;", min_size=1, max_size=8)
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> Any:
@@ -51,7 +52,7 @@ def tables(draw: st.DrawFn, words: Sequence[str] = tuple(BY_WORD)) -> Any:
                 draw(st.sampled_from(words)), draw(st.integers(-(10**9), 10**15)),
                 DAY_MS + at * minutes * MS_PER_MINUTE,
                 point_id=point, register=register, channel=channel, interval_minutes=minutes,
-                method=draw(TEXT), reason=draw(TEXT), reason_text=draw(TEXT),
+                method=draw(TEXT), reason=draw(TEXT), reason_text=draw(ANY_TEXT),
                 recorded_at=draw(st.none() | st.integers(DAY_MS, DAY_MS + MS_PER_DAY)),
             )
             for point, register, channel, minutes, at in keys

@@ -17,8 +17,17 @@ from pipeline.formats.series import sort, starts
 
 
 def write_long(table: Any, file: Path) -> None:
-    """Write every column; energy as kWh."""
+    """Write every column; energy as kWh.
+
+    Raises:
+        FormatError: a text that a line of CSV cannot bring back.
+
+    """
     table = sort(table)
+    for name in ("point_id", "channel", "method", "reason", "reason_text"):
+        lost = pc.or_(pc.match_substring_regex(table[name], r"[\r\n\x00]"), pc.equal(table[name], ""))
+        if pc.any(lost).as_py():
+            raise FormatError(f"CSV cannot carry an empty text or a line break in {name}", hint="Write Parquet")
     columns = {
         **{name: table[name] for name in table.column_names},
         "slot_start": times.jst_texts(table["slot_start"]),

@@ -28,6 +28,7 @@ def read(data: bytes, file: str, refusals: Refusals) -> Any:
     """
     try:
         table = pq.read_table(io.BytesIO(data))
+        table.validate(full=True)  # texts that are no UTF-8 are found here, or nowhere
         if set(table.column_names) == _DELIVERY:
             table = last_revisions([table])
         elif not {each.name for each in SCHEMA if not each.nullable} <= set(table.column_names):
@@ -35,7 +36,7 @@ def read(data: bytes, file: str, refusals: Refusals) -> Any:
             raise FormatError(f"{file} lacks the columns {', '.join(missing)}", hint="See docs/resources/formats.md")
         else:
             table = assemble({name: table[name] for name in table.column_names if name in SCHEMA.names})
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise FormatError(f"{file} cannot be read as Parquet: {str(error)[:200]}", hint="Write it anew") from None
     rows = np.arange(1, table.num_rows + 1)
     needed = np.ones(table.num_rows, bool)
