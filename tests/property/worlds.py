@@ -205,8 +205,8 @@ class Maker:
         last = len(self.world.imports) - 1
         told_then = any(each.key == successor.key for each in self.world.imports[last])  # twice would contradict
         if not told_then and self.draw(st.booleans()):
-            self.learn(replace(successor, removed_ms=at_ms), last)
-            self.learn(replace(row, installed_ms=at_ms), last)
+            # recorded when learned: at a time stated before, it would contradict what was recorded then
+            self.world.imports[last] += [replace(successor, removed_ms=at_ms), replace(row, installed_ms=at_ms)]
 
     def date_anew(self, row: MeterRow) -> None:
         """Let the time of the installation be corrected, to an earlier or a later one."""
