@@ -20,7 +20,7 @@ from pipeline.trouble import what_to_do
 
 _T = TypeVar("_T")
 
-HOME_VERSION = 4
+HOME_VERSION = 5
 """The layout of a home. A Koma changes only homes of its own layout; `pipeline.migration` tells of the others."""
 MARKER = "home.json"
 FOLDERS = (

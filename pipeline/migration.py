@@ -6,6 +6,7 @@
 - Layout 3: master versions date the day on which a point's meter is read, and the journal tells of monthly files.
 - Layout 4: master versions say which reads an import moves, and the journal up to which version that was done; the
   first slot is recorded, also where a setting decided it.
+- Layout 5: master versions list registers read more often than every slot, and the journal tells of their files.
 
 Registers of a home from before register files held several shards cannot be read; such a home is refused by name.
 """

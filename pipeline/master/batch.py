@@ -72,6 +72,17 @@ class Batch:
         self.fail(status != GOOD, Fault.POINT_ID, "point_id")
         return high, low, status == GOOD
 
+    def main_points(self) -> tuple[NDArray[np.uint16], NDArray[np.uint64]]:
+        """High and low part of main_point_id, zero where none is given."""
+        high, low, status = np.zeros(len(self), np.uint16), np.zeros(len(self), np.uint64), self._status()
+        if self.has("main_point_id"):
+            trimmed = pc.utf8_trim(self.columns["main_point_id"], " ")
+            read_points(*text_buffers(trimmed), high, low, status)
+            given = pc.not_equal(trimmed, "").to_numpy(zero_copy_only=False)
+            self.fail(given & (status != GOOD), Fault.MAIN_POINT_ID, "main_point_id")
+            high[~given], low[~given] = 0, 0
+        return high, low
+
     def meters(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
         """Two words of meter_id."""
         k0, k1, status = np.zeros(len(self), np.uint64), np.zeros(len(self), np.uint64), self._status()

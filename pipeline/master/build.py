@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from koma.errors import MasterError
-from koma.limits import POINT_ID_DIGITS, RETAILERS_MAX, SHARD_INSTALLATIONS, SHARD_LOCAL_BITS
+from koma.limits import POINT_ID_DIGITS, RETAILERS_MAX, SHARD_INSTALLATIONS, SHARD_LOCAL_BITS, SLOT_MINUTES
 from koma.slots import MS_PER_SLOT
 from pipeline.master.carries import carries_of
 from pipeline.master.changes import changes_of
@@ -160,6 +160,7 @@ def table_arrays(ledger: Ledger, layout: Layout, references: pa.ChunkedArray | N
     arrays = _dated_arrays(ledger.name, dated, stays)
     if ledger.name == "points":
         arrays.update(_attr_arrays(ledger, dated))
+        arrays.update(_device_arrays(ledger, dated, layout))
         now = np.flatnonzero(ledger.current)
         arrays["area"] = area.copy()
         arrays["area"][layout.final[ledger.position[now]]] = ledger.column("area")[now]
@@ -259,6 +260,17 @@ def _attr_arrays(ledger: Ledger, dated: Dated) -> Arrays:
     return {name: ledger.column(column)[dated.row] for name, column in columns.items()}
 
 
+def _device_arrays(ledger: Ledger, dated: Dated, layout: Layout) -> Arrays:
+    """Points behind a main point, as known today."""
+    row = dated.row[dated.rec_to == OPEN_MS]
+    high, low = (ledger.column(each)[row] for each in ("main_high", "main_low"))
+    some = np.flatnonzero((high != 0) | (low != 0))
+    position = layout.final[ledger.position[row[some]]]
+    order = np.argsort(position)
+    main = Ids(high[some[order]], low[some[order]])
+    return {"device_position": position[order], "device_main": main.digits()}
+
+
 def _supply_arrays(ledger: Ledger, dated: Dated, references: pa.ChunkedArray | None) -> Arrays:
     assert references is not None
     texts = pc.take(
@@ -296,7 +308,7 @@ def _install_arrays(ledger: Ledger, dated: Dated, layout: Layout) -> Arrays:
     lookup = build_table(k0, k1, register[now], install, first_stamps(start[now]), last_stamps(end[now]))
     for name in ("table", "chain_register", "chain_lo", "chain_hi", "chain_install"):
         arrays[name] = getattr(lookup, name)
-    return arrays | _given(arrays, now, install)
+    return arrays | _given(arrays, now, install) | _fine(arrays, now, install, ledger.column("interval")[row[now]])
 
 
 def _given(arrays: Arrays, now: NDArray[np.int64], install: NDArray[np.uint32]) -> Arrays:
@@ -311,6 +323,18 @@ def _given(arrays: Arrays, now: NDArray[np.int64], install: NDArray[np.uint32]) 
     stamp, where, given = (np.concatenate(each) for each in (stamps, installs, values))
     order = np.lexsort((where, stamp))
     return {"given_stamp": stamp[order], "given_install": where[order], "given_value": given[order]}
+
+
+def _fine(arrays: Arrays, now: NDArray[np.int64], install: NDArray[np.uint32], minutes: NDArray[np.uint8]) -> Arrays:
+    """Registers that are read more often than every slot; `now` are the rows known today."""
+    some = np.flatnonzero(minutes < SLOT_MINUTES)
+    some = some[np.argsort(install[some], kind="stable")]
+    return {
+        "fine_install": install[some],
+        "fine_minutes": minutes[some],
+        "fine_from_ms": arrays["install_from_ms"][now[some]],
+        "fine_to_ms": arrays["install_to_ms"][now[some]],
+    }
 
 
 def _power_of_ten(power: NDArray[Any]) -> NDArray[np.int64]:

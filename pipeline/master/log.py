@@ -8,7 +8,7 @@ the rows of all folders before it count from its `now_ms` at the latest.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from koma.limits import READ_DAY_MAX
+from koma.limits import READ_DAY_MAX, SLOT_MINUTES
 from pipeline.master.source import text_buffers
 from pipeline.master.text_kernels import read_whole
 
@@ -27,11 +27,12 @@ PUT_ASIDE = 1
 NUMBERS: dict[str, dict[str, str]] = {
     "points": {
         "position": "u4", "shard": "u2", "area": "u1", "voltage": "u1", "contract": "i8", "telemetry": "u1",
-        "cap_dwh": "i8", "read_day": "u1", "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
+        "cap_dwh": "i8", "read_day": "u1", "main_high": "u2", "main_low": "u8",
+        "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
     },
     "meters": {
         "position": "u4", "k0": "u8", "k1": "u8", "register": "u1", "from_ms": "i8", "to_ms": "i8", "digits": "u1",
-        "unit_exponent": "i1", "coefficient": "i4", "first": "i4", "last": "i4", "local": "u4",
+        "unit_exponent": "i1", "coefficient": "i4", "first": "i4", "last": "i4", "interval": "u1", "local": "u4",
         "recorded_ms": "i8", "rec_from": "i8", "content": "u8",
     },
     "supply": {
@@ -92,7 +93,7 @@ def read_log(folders: list[Path], table: str) -> dict[str, NDArray[Any]]:
                 if name in there:  # large files column by column: half the memory
                     column = (file.read([name]) if whole is None else whole)[name].to_numpy()
                 else:
-                    column = _READ_FROM_TEXT[name](file)
+                    column = _OF_OLDER[name](file)
                 columns.append(column if took_part.all() else column[took_part])
     return {name: np.concatenate(parts.pop(name)) for name in list(parts)}
 
@@ -125,8 +126,17 @@ def _read_days(file: pq.ParquetFile) -> NDArray[np.uint8]:
     return value.astype(np.uint8)
 
 
-_READ_FROM_TEXT = {"read_day": _read_days}
-"""Columns of numbers that logs of older Komas have as texts."""
+def _all(value: int, kind: type[np.unsignedinteger[Any]]) -> Callable[[pq.ParquetFile], NDArray[Any]]:
+    return lambda file: np.full(file.metadata.num_rows, value, kind)
+
+
+_OF_OLDER = {
+    "read_day": _read_days,
+    "interval": _all(SLOT_MINUTES, np.uint8),
+    "main_high": _all(0, np.uint16),
+    "main_low": _all(0, np.uint64),
+}
+"""Columns of numbers that logs of older Komas have as texts, or not at all."""
 
 
 def _files(folders: list[Path], table: str) -> list[Path]:

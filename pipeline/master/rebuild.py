@@ -5,6 +5,7 @@
   rows of all points are made again.
 - Layout 6 says which reads an import moves to another installation. What earlier imports would have moved is not known
   any more; reads are carried from the next import on.
+- Layout 7 lists registers that are read more often than every slot, and device points: earlier Komas knew none.
 
 All other arrays stay as they are.
 """
@@ -22,6 +23,7 @@ from pipeline.master.store import LAYOUT, MasterStore, empty_arrays
 
 _OLDEST = 4
 _DATED_READ_DAY = 5
+_CARRIED = 6
 
 
 def rebuild(home: Path) -> int:
@@ -55,7 +57,8 @@ def rebuild(home: Path) -> int:
             none = {name: column[:0] for name, column in known.items()} | {"position": np.zeros(0, np.int32)}
             points = len(np.load(folder / "rank.npy", mmap_mode="r"))
             version.put(attribute_arrays(Ledger("points", known, none, points, Moment(None, first=False))))
-        version.put({name: column for name, column in empty_arrays().items() if name.startswith("carried_")})
+        since = ("fine_", "device_") if layout >= _CARRIED else ("fine_", "device_", "carried_")
+        version.put({name: column for name, column in empty_arrays().items() if name.startswith(since)})
         version.close({"retailers": words["retailers"], "bgs": words["bgs"]})
         store.publish_version(number)
         return number

@@ -37,6 +37,8 @@ class Fault(IntEnum):
     METER_OVERLAP = 23
     POINT_IN_QUARANTINE = 24
     METER_READ_DAY = 25
+    INTERVAL_MINUTES = 26
+    MAIN_POINT_ID = 27
 
     @property
     def code(self) -> str:
@@ -93,6 +95,14 @@ SENTENCES: Final[dict[Fault, tuple[str, str]]] = {
     Fault.METER_READ_DAY: (
         "{column} {value} is no day of a month",
         "Write 1 to 31, in a shorter month its last day is meant; empty means that the point has no monthly file",
+    ),
+    Fault.INTERVAL_MINUTES: (
+        "{column} {value} is no interval of a register",
+        "Write 1, 5, 15 or 30: how many minutes lie between two reads; empty means 30",
+    ),
+    Fault.MAIN_POINT_ID: (
+        "{column} {value} is not the id of another point",
+        "Write the 22 digits of the main point that this device point (機器点) stands behind; empty means none",
     ),
     Fault.TIME: (
         "{column} {value} is not a time",

@@ -40,14 +40,15 @@ class Table:
 POINTS = Table(
     "points",
     ("point_id", "area", "voltage", "contract_kw", "telemetry", "meter_read_day", "name_kana", "name", "address",
-     "disconnect_method", "recorded_at"),
+     "disconnect_method", "main_point_id", "recorded_at"),
     ("point_id",),
     ("recorded_at",),
 )  # fmt: skip
 METERS = Table(
     "meters",
     ("point_id", "meter_id", "register", "installed_at", "removed_at", "digits", "unit_exponent", "coefficient",
-     "install_register", "removal_register", "interval_capable", "auto_read", "recorded_at"),
+     "install_register", "removal_register", "interval_capable", "auto_read", "interval_minutes",
+     "recorded_at"),
     ("point_id", "meter_id", "digits", "unit_exponent"),
     ("installed_at", "removed_at", "recorded_at"),
 )  # fmt: skip

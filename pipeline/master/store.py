@@ -39,8 +39,9 @@ from pipeline.master.view import MasterView
 VERSIONS_KEPT = 8
 """Older versions are taken away, unless an interrupted issue needs them; the log stays."""
 
-LAYOUT = 6
-"""Layout 6 has `carried_…`, layout 5 `attr_read_day`; earlier ones are brought here by `pipeline.master.rebuild`."""
+LAYOUT = 7
+"""Layout 7 has `fine_…` and `device_…`, layout 6 has `carried_…`, layout 5 `attr_read_day`; earlier ones are
+brought here by `pipeline.master.rebuild`."""
 _WORDS = ("version", "retailers", "bgs")
 _NUMBER = re.compile(r"[.v]*([0-9]{8})(?:\.jsonl)?")
 _TYPES: dict[str, str] = {
@@ -56,6 +57,8 @@ _TYPES: dict[str, str] = {
     "table": "u8", "chain_register": "u1", "chain_lo": "i4", "chain_hi": "i4", "chain_install": "u4",
     "block_of": "i8", "block_measures": "i8",
     "given_stamp": "i4", "given_install": "u4", "given_value": "u4",
+    "fine_install": "u4", "fine_minutes": "u1", "fine_from_ms": "i8", "fine_to_ms": "i8",
+    "device_position": "u4", "device_main": "u1",
     "changed_position": "u4", "changed_from_slot": "i4", "changed_to_slot": "i4", "changed_rec_ms": "i8",
     "changed_version": "u4",
     "carried_from": "u4", "carried_to": "u4", "carried_lo": "i4", "carried_hi": "i4", "carried_version": "u4",
@@ -292,6 +295,7 @@ def empty_arrays() -> dict[str, NDArray[Any]]:
     for name in ("shard_points", "attr_of", "supply_of", "install_of", "supply_ref_off", "block_of"):
         arrays[name] = np.zeros(1, np.int64)
     arrays["point_id"] = np.zeros((0, POINT_ID_DIGITS), np.uint8)
+    arrays["device_main"] = np.zeros((0, POINT_ID_DIGITS), np.uint8)
     arrays["table"] = np.zeros((2, 4), np.uint64)
     return arrays
 

@@ -47,7 +47,8 @@ class MasterView:
     """One immutable version of the master, its arrays mapped from files.
 
     P points, K shards, A attribute rows, S supply rows, R installation rows, C slots of the lookup table,
-    L chain rows, G given registers, B blocks of points, D changes, M carries.
+    L chain rows, G given registers, B blocks of points, D changes, M carries, F registers read more often than every
+    slot, E device points.
     """
 
     version: int
@@ -162,6 +163,21 @@ class MasterView:
     """(G,) `shard << SHARD_LOCAL_BITS | local`, ascending for one stamp. Current knowledge only."""
     given_value: NDArray[np.uint32]
     """(G,) the register; no read of this installation and stamp overrules it."""
+
+    fine_install: NDArray[np.uint32]
+    """(F,) ascending: installations read at least every 15 minutes, `shard << SHARD_LOCAL_BITS | local`. Current
+    knowledge only, as in all of `fine_` and `device_`."""
+    fine_minutes: NDArray[np.uint8]
+    """(F,) minutes between two reads: 1, 5 or 15."""
+    fine_from_ms: NDArray[np.int64]
+    """(F,) as `install_from_ms`."""
+    fine_to_ms: NDArray[np.int64]
+    """(F,) as `install_to_ms`."""
+
+    device_position: NDArray[np.uint32]
+    """(E,) ascending: points that stand behind a main point (機器点)."""
+    device_main: NDArray[np.uint8]
+    """(E, 22) ASCII digits of the main point, which need not be known."""
 
     changed_position: NDArray[np.uint32]
     """(D,) the points that imports after the first one changed; grows at the end with every version."""

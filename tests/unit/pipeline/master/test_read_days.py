@@ -73,9 +73,10 @@ def make_old(desk: Desk) -> dict[str, np.ndarray[Any, Any]]:
     for path in [*store.logged()]:
         file = path / "points.parquet"
         if file.exists():
-            pq.write_table(pq.read_table(file).drop_columns(["read_day"]), file)
+            pq.write_table(pq.read_table(file).drop_columns(["read_day", "main_high", "main_low"]), file)
     for folder in store.root.glob("v*"):
-        for name in ("attr_read_day", *(each for each in ARRAYS if each.startswith("carried_"))):
+        later = ("attr_read_day", "carried_", "fine_", "device_")
+        for name in (each for each in ARRAYS if each.startswith(later)):
             (folder / f"{name}.npy").unlink()
         words = json.loads((folder / "version.json").read_text("utf-8"))
         (folder / "version.json").write_text(json.dumps(words | {"layout": 4}), encoding="utf-8")
@@ -148,5 +149,5 @@ def test_a_version_of_an_even_older_layout_is_refused_by_name(desk: Desk) -> Non
     store = MasterStore(desk.home)
     words = store.version_folder(store.current()) / "version.json"
     words.write_text(words.read_text("utf-8").replace('"layout": 4', '"layout": 3'), encoding="utf-8")
-    with pytest.raises(MasterError, match="layout 3, which this Koma cannot bring to layout 6"):
+    with pytest.raises(MasterError, match="layout 3, which this Koma cannot bring to layout 7"):
         migrate(desk.home)
