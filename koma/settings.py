@@ -114,6 +114,11 @@ class Settings:
         _whole(limits.TOO_OLD_DAYS + 3, 4000),
         "Days that registers are kept; a slot whose registers are gone is not revised any more.",
     )
+    keep_channels_days: int = _setting(
+        92,
+        _whole(limits.TOO_OLD_DAYS + 3, 4000),
+        "Days that registers between slot boundaries are kept, of meters read every 15, 5 or 1 minutes.",
+    )
     estimate_linear_slots: int = _setting(
         4, _whole(0, 48), "Slots of the longest gap that an estimate fills along a line."
     )

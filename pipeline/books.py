@@ -11,13 +11,16 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
+from koma.slots import MS_PER_MINUTE
 from pipeline.checkpoint import JOURNAL, load
 from pipeline.registers import RegisterBook, forget
+from pipeline.state import of_minutes
 
 
 @dataclass(slots=True)
 class _Followed:
     book: RegisterBook
+    minutes: RegisterBook
     batches: int
     inode: int
     place: int  # of the next record in the part being written
@@ -33,12 +36,23 @@ def open_book(home: Path, batches: int) -> RegisterBook:
 
     Files that replace others in the meantime are seen as well; they say the same.
     """
+    followed = _followed(home, batches)
+    return RegisterBook(home / "registers", ()) if followed is None else followed.book
+
+
+def open_minute_book(home: Path, batches: int) -> RegisterBook:
+    """Return the book of the registers between slot boundaries, whose stamps count minutes; else as `open_book`."""
+    followed = _followed(home, batches)
+    return RegisterBook(home / "minutes", (), None, MS_PER_MINUTE) if followed is None else followed.minutes
+
+
+def _followed(home: Path, batches: int) -> _Followed | None:
     folder = home / "journal"
     with _LOCK:
         try:
             status = (folder / JOURNAL).stat()
         except FileNotFoundError:
-            return RegisterBook(home / "registers", ())
+            return None
         followed = _BOOKS.get(home)
         if followed is not None and followed.batches > batches:
             forget()
@@ -48,14 +62,15 @@ def open_book(home: Path, batches: int) -> RegisterBook:
             _BOOKS[home] = followed
         if followed.batches < batches or followed.size != status.st_size:
             _follow(followed, folder / JOURNAL, batches)
-        return followed.book
+        return followed
 
 
 def _begin(home: Path, folder: Path, batches: int) -> _Followed:
     inode = (folder / JOURNAL).stat().st_ino  # before it is read: a part that begins meanwhile is another one
     loaded = load(folder, batches)
     book = RegisterBook(home / "registers", (), loaded.state.index)
-    return _Followed(book, loaded.state.batches, inode, max(0, loaded.offset - loaded.live.start))
+    minutes = RegisterBook(home / "minutes", (), loaded.state.minutes, MS_PER_MINUTE)
+    return _Followed(book, minutes, loaded.state.batches, inode, max(0, loaded.offset - loaded.live.start))
 
 
 def _follow(followed: _Followed, path: Path, batches: int) -> None:
@@ -73,4 +88,5 @@ def _follow(followed: _Followed, path: Path, batches: int) -> None:
                     break
                 followed.batches = record["batch"]
             followed.book.index.apply(record)
+            followed.minutes.index.apply(of_minutes(record))
             followed.place += len(line)

@@ -75,15 +75,15 @@ def _of_journal(home: Home, loaded: Loaded) -> Iterator[Finding]:
 
 
 def _of_registers(home: Home, loaded: Loaded) -> Iterator[Finding]:
-    index = loaded.state.index
-    stamps: dict[str, list[int]] = {}
-    for stamp, names in index.names.items():
-        for name in names:
-            stamps.setdefault(name, []).append(stamp)
-    for name, mine in stamps.items():
-        path = home.path("registers") / name
-        if trouble := _unreadable(path, mine):
-            yield Finding("harm", str(path), trouble, RESTORE)
+    for folder, index in (("registers", loaded.state.index), ("minutes", loaded.state.minutes)):
+        stamps: dict[str, list[int]] = {}
+        for stamp, names in index.names.items():
+            for name in names:
+                stamps.setdefault(name, []).append(stamp)
+        for name, mine in stamps.items():
+            path = home.path(folder) / name
+            if trouble := _unreadable(path, mine):
+                yield Finding("harm", str(path), trouble, RESTORE)
     for name in loaded.state.held:
         path = home.path("held") / name
         if trouble := _unreadable(path, []):

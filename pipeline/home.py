@@ -29,6 +29,7 @@ FOLDERS = (
     "deliveries",
     "master",
     "registers",
+    "minutes",
     "held",
     "journal",
     "quarantine",

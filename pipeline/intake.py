@@ -31,6 +31,7 @@ from pipeline.runner import new_pipeline
 
 CHUNKS_PER_GROUP = 16
 PACKED = (".gz", ".zst")
+_BROUGHT = ("registers", "minutes", "held", "quarantine")
 ABSURD_DAYS = 3653
 """No home begins this far ahead of the machine's clock."""
 SAYABLE_MS_MAX = 253_402_214_400_000
@@ -165,7 +166,7 @@ def take_in(
 def _begun(home: Home, state: State, settings: Settings) -> Intake:
     """Make the folders of an intake, and describe it."""
     work = home.fresh_tmp("intake")
-    for folder in ("registers", "held", "quarantine"):
+    for folder in _BROUGHT:
         (work / folder).mkdir()
     return Intake(
         home=home.root,
@@ -254,12 +255,13 @@ def _commit(
 ) -> None:
     """Make the intake durable, then write its record, then move its files."""
     state = journal.state
-    segments = _segments(intake, reports)
-    for folder in ("registers", "held", "quarantine"):
+    segments = _segments(intake.registers, [(report.register_file, report.changed) for report in reports])
+    minutes = _segments(intake.minutes, [(report.minute_file, report.changed_minutes) for report in reports])
+    for folder in _BROUGHT:
         if any((intake.work / folder).iterdir()):
             sync_filesystem(intake.work)
             break
-    for folder in ("registers", "held", "quarantine"):
+    for folder in _BROUGHT:
         publish(intake.work / folder, home.path(folder))
     clocks = [
         report.latest_ms for report in reports if report.latest_ms is not None and report.latest_ms > intake.floor_ms
@@ -273,6 +275,7 @@ def _commit(
             {"name": path.name, "inode": stat.st_ino, "size": stat.st_size, "day": day} for path, stat in stats.items()
         ],
         "segments": [{"name": each.name, "stamps": list(each.stamps)} for each in segments],
+        "minutes": [{"name": each.name, "stamps": list(each.stamps)} for each in minutes],
         "held": held if rejudge else None,
         "held_new": [] if rejudge else held,
         "carried": state.carried if state.index.names else intake.master,  # nothing to carry before the first read
@@ -286,17 +289,17 @@ def _commit(
         (home.path("held") / name).unlink(missing_ok=True)
 
 
-def _segments(intake: Intake, reports: list[Report]) -> list[Segment]:
+def _segments(folder: Path, reports: list[tuple[tuple[str, tuple[int, ...]] | None, dict[int, int]]]) -> list[Segment]:
     """Return the register files that change anything, each with the stamps it may have changed; drop the others."""
     changed: dict[int, int] = {}
-    for report in reports:
-        for stamp, arrival in report.changed.items():
+    for _, mine in reports:
+        for stamp, arrival in mine.items():
             changed[stamp] = max(arrival, changed.get(stamp, NEVER))
     segments = []
-    for name, stamps in sorted(report.register_file for report in reports if report.register_file is not None):
-        mine = tuple((stamp, changed[stamp]) for stamp in stamps if stamp in changed)
-        if mine:
-            segments.append(Segment(name, mine))
+    for name, stamps in sorted(file for file, _ in reports if file is not None):
+        kept = tuple((stamp, changed[stamp]) for stamp in stamps if stamp in changed)
+        if kept:
+            segments.append(Segment(name, kept))
         else:
-            (intake.registers / name).unlink()
+            (folder / name).unlink()
     return segments

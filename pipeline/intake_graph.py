@@ -20,7 +20,7 @@ from koma.errors import HandoverError
 from koma.limits import SHARD_LOCAL_BITS
 from koma.slots import MS_PER_SLOT
 from pipeline import quarantine
-from pipeline.books import open_book
+from pipeline.books import open_book, open_minute_book
 from pipeline.columns import write_columns
 from pipeline.exchange import Elements, Reporting, read_element
 from pipeline.handover import decode_chunk
@@ -33,12 +33,14 @@ from pipeline.prefilter.arrivals import Arrivals, arrivals_of
 from pipeline.prefilter.cut import cut
 from pipeline.prefilter.given import Contradicted, split_contradicted
 from pipeline.prefilter.kernels import name_meters
+from pipeline.prefilter.minutes import MinuteReads, split_minutes
 from pipeline.register_files import RegisterFile
 from pipeline.register_kernels import ABSENT_MS
 from pipeline.registers import Lost, RegisterBook, let_in
 
 BUCKETS = 16
-"""Neighbouring shards travel together: an element costs the runner as much as a hundred thousand reads."""
+"""Neighbouring shards travel together: an element costs the runner as much as a hundred thousand reads. Registers
+between slot boundaries travel in as many buckets behind those of the others."""
 
 Group = tuple[Chunk, ...]
 
@@ -58,6 +60,11 @@ class Intake:
     def registers(self) -> Path:
         """Where register files stand until the intake is recorded."""
         return self.work / "registers"
+
+    @property
+    def minutes(self) -> Path:
+        """Where those of registers between slot boundaries do."""
+        return self.work / "minutes"
 
 
 @dataclass(slots=True)
@@ -87,7 +94,9 @@ class Report:
     counts: Counts = field(default_factory=Counts)
     arrivals: list[Arrivals] = field(default_factory=list)
     register_file: tuple[str, tuple[int, ...]] | None = None  # its name and stamps
+    minute_file: tuple[str, tuple[int, ...]] | None = None
     changed: dict[int, int] = field(default_factory=dict)  # stamp to the latest arrival in the cells that changed
+    changed_minutes: dict[int, int] = field(default_factory=dict)
     latest_ms: int | None = None
     held_file: str | None = None
     ignored_columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -118,17 +127,26 @@ class DecodeAndFilter(Reporting):
             write_held(self._intake.work / "held" / report.held_file, taken.held)
         if taken.refused:
             report.quarantined = pa.concat_tables(taken.refused)
+        name = f"{self._intake.batch:08d}-{number:06d}.col"
         columns = cut(taken.found, taken.shared, view.n_shards, self._intake.floor_ms)
         if columns:
-            name = f"{self._intake.batch:08d}-{number:06d}.col"
             write_columns(self._intake.registers / name, columns)
             report.register_file = name, tuple(np.unique(columns["stamp"]).tolist())
             for bucket in np.unique(columns["shard"] * BUCKETS // view.n_shards).tolist():
                 yield bucket, name
+        columns = cut(taken.minutes, taken.shared_minutes, view.n_shards, self._intake.floor_ms)
+        if columns:
+            write_columns(self._intake.minutes / name, columns)
+            report.minute_file = name, tuple(np.unique(columns["stamp"]).tolist())
+            for bucket in np.unique(columns["shard"] * BUCKETS // view.n_shards).tolist():
+                yield BUCKETS + bucket, name
         self.report(f"group-{number:06d}", report)
 
     def _take(self, decoded: Decoded, view: MasterView, report: Report, taken: "_Taken", *, rejudged: bool) -> None:
-        batch, counts = decoded.batch, report.counts
+        counts = report.counts
+        batch, minutes = split_minutes(decoded.batch, view, self._intake.bounds)
+        for each_register in minutes:
+            self._take_minutes(each_register, report, taken, rejudged=rejudged)
         judged = judge(batch, self._intake.bounds)
         each = route(batch, judged, view)
         bad = 0
@@ -166,6 +184,21 @@ class DecodeAndFilter(Reporting):
         taken.found += agreeing.found
         taken.shared += agreeing.shared
 
+    def _take_minutes(self, minutes: MinuteReads, report: Report, taken: "_Taken", *, rejudged: bool) -> None:
+        """Take reads between slot boundaries: as the others, but none of them waits for a meter to become known."""
+        counts, bad = report.counts, 0
+        if minutes.judged.verdict.any():
+            taken.refused.append(quarantine.of_verdicts(minutes.batch, minutes.judged.verdict))
+            bad = int(np.count_nonzero(minutes.judged.verdict))
+        counts.received += minutes.routed.reads + bad
+        counts.quarantined += bad
+        if not rejudged:
+            counts.moved += minutes.judged.flagged["moved"]
+            counts.late += minutes.judged.flagged["late"]
+            report.arrivals += arrivals_of(minutes.batch, minutes.routed)
+        taken.minutes += minutes.routed.found
+        taken.shared_minutes += minutes.routed.shared
+
 
 @dataclass(slots=True)
 class _Taken:
@@ -173,6 +206,8 @@ class _Taken:
 
     found: list[Found] = field(default_factory=list)
     shared: list[Found] = field(default_factory=list)
+    minutes: list[Found] = field(default_factory=list)
+    shared_minutes: list[Found] = field(default_factory=list)
     held: list[ReadBatch] = field(default_factory=list)
     refused: list[pa.Table] = field(default_factory=list)
 
@@ -222,18 +257,20 @@ class ElectReads(Reporting):
 
     def process(self, element: tuple[int, Iterable[str]]) -> list[None]:
         """Elect, and leave a report."""
-        bucket, names = element[0], sorted(element[1])
+        names = sorted(element[1])
+        between, bucket = divmod(element[0], BUCKETS)
         intake = self._intake
         view = open_master(intake.home, intake.master)
-        book = open_book(intake.home, intake.batch - 1)
-        files = [(name, RegisterFile.open(intake.registers / name)) for name in names]
+        book = (open_minute_book if between else open_book)(intake.home, intake.batch - 1)
+        folder = intake.minutes if between else intake.registers
+        files = [(name, RegisterFile.open(folder / name)) for name in names]
         report, refused = Report(), list[pa.Table]()
         for shard in range(-(-bucket * view.n_shards // BUCKETS), -(-(bucket + 1) * view.n_shards // BUCKETS)):
             for stamp, holding in _by_stamp(files, shard).items():
                 self._elect(book, view, shard, stamp, holding, report, refused)
         if refused:
             report.quarantined = pa.concat_tables(refused)
-        self.report(f"shards-{bucket:06d}", report)
+        self.report(f"shards-{element[0]:06d}", report)
         return []
 
     def _elect(
@@ -257,9 +294,10 @@ class ElectReads(Reporting):
         if elected.latest_ms != -ABSENT_MS:
             report.latest_ms = max(elected.latest_ms, report.latest_ms or NEVER)
         if elected.changed_ms != -ABSENT_MS:
-            report.changed[stamp] = max(elected.changed_ms, report.changed.get(stamp, NEVER))
+            changed = report.changed if book.step_ms == MS_PER_SLOT else report.changed_minutes
+            changed[stamp] = max(elected.changed_ms, changed.get(stamp, NEVER))
         book.remember(shard, stamp, [name for name, _ in holding], elected.column)
-        refused += [_lost(view, shard, stamp, each) for each in elected.lost]
+        refused += [_lost(view, shard, stamp * book.step_ms, each) for each in elected.lost]
 
 
 def _by_stamp(files: Sequence[tuple[str, RegisterFile]], shard: int) -> dict[int, list[tuple[str, RegisterFile]]]:
@@ -300,7 +338,7 @@ def _contradicted(view: MasterView, batch: ReadBatch, those: Contradicted) -> pa
     return pa.concat_tables(tables)
 
 
-def _lost(view: MasterView, shard: int, stamp: int, lost: Lost) -> pa.Table:
+def _lost(view: MasterView, shard: int, stamp_ms: int, lost: Lost) -> pa.Table:
     """Return the quarantine rows of reads that lost against another one."""
     points, registers = _places(view, shard, lost.local)
     return quarantine.of_conflicts(
@@ -309,7 +347,7 @@ def _lost(view: MasterView, shard: int, stamp: int, lost: Lost) -> pa.Table:
         _meters(view, shard, lost.local),
         points,
         registers,
-        np.full(len(lost.local), stamp * MS_PER_SLOT),
+        np.full(len(lost.local), stamp_ms),
         lost.arrival,
         lost.value,
         lost.counted,

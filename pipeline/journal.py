@@ -7,14 +7,15 @@ comes next. Now and then the state becomes a checkpoint, and a new part of the j
 with the age of the home (`pipeline.checkpoint`).
 
 - `start`: a home that goes on by the wall clock began; its first slot.
-- `intake`: a batch of hand-over files was taken in: the files, the counts, the register segments, the held reads.
+- `intake`: a batch of hand-over files was taken in: the files, the counts, the register segments, those of minutes,
+  the held reads.
 - `supersede`: an operator decided a conflict: which register counts instead, from when, who, why.
 - `intent`: from now until `issued` with the same `to`, nothing but this issue may happen; a crash repeats it.
 - `issued`: every instant up to `to` is out.
 - `daily_intent`, `daily`: the same of daily files, whose intent may stay open while other instants are issued.
 - `monthly_intent`, `monthly`: the same of monthly files.
 - `compact`: files of registers were replaced by fewer that say the same; `held`: the same of held reads.
-- `forget`: registers of stamps before one are no longer kept.
+- `forget`: registers of stamps before one are no longer kept; `forget_minutes`: the same of minutes.
 - `part`: the first line of a part but the first: the offset at which it starts.
 """
 

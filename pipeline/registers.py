@@ -52,15 +52,15 @@ class Column:
     base_ms: int
 
     @classmethod
-    def empty(cls, stamp: int, installs: int) -> "Column":
-        """Return a column without any read."""
-        return cls(np.full(installs, ABSENT, np.uint64), stamp * MS_PER_SLOT - EARLIEST_MS)
+    def empty(cls, stamp: int, installs: int, step_ms: int = MS_PER_SLOT) -> "Column":
+        """Return a column without any read; `step_ms` lie between two stamps."""
+        return cls(np.full(installs, ABSENT, np.uint64), stamp * step_ms - EARLIEST_MS)
 
     @classmethod
-    def formed(cls, stamp: int, parts: Sequence[Reads], installs: int = 0) -> "Column":
+    def formed(cls, stamp: int, parts: Sequence[Reads], installs: int = 0, step_ms: int = MS_PER_SLOT) -> "Column":
         """Return the column that reads of one shard and stamp elect, with at least `installs` places."""
         top = max((int(reads.local.max()) + 1 for reads in parts if len(reads)), default=0)
-        column = cls.empty(stamp, max(installs, top))
+        column = cls.empty(stamp, max(installs, top), step_ms)
         for reads in parts:
             column.let_in(reads)
         return column
@@ -213,9 +213,16 @@ def drop_before(stamp: int) -> None:
 class RegisterBook:
     """The columns that a list of segments adds up to."""
 
-    def __init__(self, folder: Path, segments: Iterable[Segment], index: StampIndex | None = None) -> None:
-        """Index the segments by stamp, beside those that `index` knows."""
+    def __init__(
+        self,
+        folder: Path,
+        segments: Iterable[Segment],
+        index: StampIndex | None = None,
+        step_ms: int = MS_PER_SLOT,
+    ) -> None:
+        """Index the segments by stamp, beside those that `index` knows; `step_ms` lie between two stamps."""
         self._folder = folder
+        self.step_ms = step_ms
         self.index = StampIndex() if index is None else index
         self.index.add(segments)
 
@@ -227,15 +234,16 @@ class RegisterBook:
         """Return the column of `shard` at `stamp` with at least `installs` places. Not to be written to."""
         names = self.names(shard, stamp)
         if not names:
-            return Column(_blank(installs), Column.empty(stamp, 0).base_ms)
+            return Column(_blank(installs), Column.empty(stamp, 0, self.step_ms).base_ms)
         key = (self._folder, shard, stamp, names)
         column = _CACHE.get(key)
         if column is None or len(column.words) < installs:
             parts = [
                 reads for name in names for reads in self._file(name).reads(*self._file(name).sections(stamp, shard))
             ]
-            column = Column.formed(stamp, parts, installs)
-            _CACHE.put(key, column)
+            column = Column.formed(stamp, parts, installs, self.step_ms)
+            if self.step_ms == MS_PER_SLOT:  # minutes are many, and asked for once an intake
+                _CACHE.put(key, column)
         return column
 
     def remember(self, shard: int, stamp: int, names: Iterable[str], column: Column) -> None:
@@ -243,6 +251,8 @@ class RegisterBook:
 
         The column as it is now leaves the cache: a watch would keep one for every turn that brought the stamp reads.
         """
+        if self.step_ms != MS_PER_SLOT:
+            return
         before = self.names(shard, stamp)
         place = self._folder, shard, stamp
         _CACHE.put((*place, (*before, *names)), column, instead_of=(*place, before))

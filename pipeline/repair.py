@@ -165,6 +165,11 @@ def _supersede(home: Home, entry: Entry, *, by: str, why: str) -> Supersession:
     register = 0 if row["import_register"] is not None else 1
     value = row["import_register"] if register == 0 else row["export_register"]
     stamp_ms = int(row["read_at"].timestamp()) * 1000
+    if stamp_ms % MS_PER_SLOT:
+        raise HomeError(
+            f"{entry_id} lies between two slot boundaries, where no register can be decided on",
+            hint="the half-hours do not rest on it; its own interval keeps the value that arrived first",
+        )
     master, stamp = open_master(home.root, None), stamp_ms // MS_PER_SLOT
     places = [(row["shard"], row["local"])]
     places += _carried_to(master, *places[0], stamp)

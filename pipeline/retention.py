@@ -46,7 +46,8 @@ def forget(home: Home, journal: Journal, settings: Settings, now_ms: int) -> For
     return Forgotten(
         [] if journal.state.announced else forget_deliveries(home, now_ms, settings.deliveries_days),
         forget_handovers(home, now_ms, settings.keep_handovers_days),
-        forget_registers(home, journal, now_ms, settings.keep_registers_days),
+        forget_registers(home, journal, now_ms, settings.keep_registers_days)
+        + forget_minutes(home, journal, now_ms, settings.keep_channels_days),
         forget_estimates(home, now_ms, settings.keep_registers_days),
         remove_leftovers(home, journal.state),
     )
@@ -132,9 +133,24 @@ def forget_registers(home: Home, journal: Journal, now_ms: int, days: int) -> li
     return gone
 
 
+def forget_minutes(home: Home, journal: Journal, now_ms: int, days: int) -> list[Path]:
+    """Remove registers between slot boundaries of stamps more than `days` before `now_ms`; returns the files.
+
+    No issue looks at them, so none has to end first.
+    """
+    index, before = journal.state.minutes, slot_at_ms(now_ms - days * MS_PER_DAY, 1)
+    old = {name for stamp, names in index.names.items() if stamp < before for name in names}
+    if not old:
+        return []
+    journal.append({"kind": "forget_minutes", "before": before})
+    gone = [home.path("minutes") / name for name in sorted(old - index.uses.keys())]
+    _remove(gone)
+    return gone
+
+
 def leftovers(home: Home, state: State) -> list[Path]:
     """Return files of registers and of held reads that the journal does not name: a step that was cut off left them."""
-    known = {"registers": state.index.uses.keys(), "held": set(state.held)}
+    known = {"registers": state.index.uses, "minutes": state.minutes.uses, "held": set(state.held)}
     return [
         path
         for folder, names in known.items()

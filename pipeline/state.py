@@ -126,6 +126,7 @@ class State:
 
     batches: int = 0
     index: StampIndex = field(default_factory=StampIndex)
+    minutes: StampIndex = field(default_factory=StampIndex)  # of files below minutes/; stamps count minutes
     held: list[str] = field(default_factory=list)  # files below held/
     held_judged: int = -1  # master version under which the held reads were judged last
     clock_ms: int = NEVER  # latest received_at of an accepted or duplicate read
@@ -174,6 +175,7 @@ class State:
 
         """
         self.index.apply(record)
+        self.minutes.apply(of_minutes(record))
         match record["kind"]:
             case "intake":
                 self._take_in(record)
@@ -203,7 +205,7 @@ class State:
             case "forget":
                 self.supersessions = [each for each in self.supersessions if each.stamp >= record["before"]]
                 self.extras = [each for each in self.extras if each >= record["extras_from"]]
-            case "compact" | "part":
+            case "compact" | "forget_minutes" | "part":
                 pass
             case kind:
                 raise HomeError(
@@ -230,13 +232,15 @@ class State:
         """Return it as JSON values."""
         values = {name: getattr(self, name) for name in self.__slots__}
         each = [[getattr(one, name) for name in Supersession.__slots__] for one in self.supersessions]
-        return values | {"index": self.index.as_json(), "supersessions": each}
+        return values | {"index": self.index.as_json(), "minutes": self.minutes.as_json(), "supersessions": each}
 
     @classmethod
     def of_json(cls, values: dict[str, Any]) -> "State":
         """Make it again from what `as_json` returned."""
         state = cls(**values)
         state.index = StampIndex.of_json(values["index"])
+        if "minutes" in values:  # not in checkpoints of layout 4
+            state.minutes = StampIndex.of_json(values["minutes"])
         state.supersessions = [Supersession(*each) for each in values["supersessions"]]
         return state
 
@@ -244,3 +248,14 @@ class State:
 def segments_of(intake: dict[str, Any]) -> list[Segment]:
     """Return the segments of an `intake` record."""
     return [Segment(each["name"], tuple((stamp, ms) for stamp, ms in each["stamps"])) for each in intake["segments"]]
+
+
+def of_minutes(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a record says of the files below minutes/, as a record that says it of register files."""
+    match record["kind"]:
+        case "intake":
+            return {"kind": "intake", "segments": record.get("minutes", [])}
+        case "forget_minutes":
+            return {"kind": "forget", "before": record["before"]}
+        case _:
+            return {"kind": "part"}
