@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from koma.limits import SHARD_LOCAL_BITS
+from koma.limits import SHARD_LOCAL_BITS, SLOT_MINUTES
 from pipeline.columns import write_columns
 from pipeline.home import Home, publish, sync_filesystem
 from pipeline.journal import NEVER, Journal
 from pipeline.master import open_master
 from pipeline.master.carries import Carries
-from pipeline.master.view import MasterView
+from pipeline.master.view import FIRST_SLOT, OPEN_SLOT, MasterView
 from pipeline.register_files import RegisterFile, offset_type
 from pipeline.state import Segment, State, Supersession
 
@@ -60,12 +60,16 @@ def carry_reads(home: Home, journal: Journal) -> int:
     if not state.index.names or not len(carries.source):
         return master.version
     work = home.fresh_tmp("carry")
-    (work / "registers").mkdir()
     batch = state.batches + 1
-    found = carried(home.path("registers"), work / "registers" / f"{batch:08d}-carried.col", state, carries)
-    if found.segments:
+    name = f"{batch:08d}-carried.col"
+    for folder in ("registers", "minutes"):
+        (work / folder).mkdir()
+    found = carried(home.path("registers"), work / "registers" / name, state, carries)
+    between = carried(home.path("minutes"), work / "minutes" / name, State(index=state.minutes), _by_minute(carries))
+    if found.segments or between.segments:
         sync_filesystem(work)
-        publish(work / "registers", home.path("registers"))
+        for folder in ("registers", "minutes"):
+            publish(work / folder, home.path(folder))
     journal.append(
         {
             "kind": "intake",
@@ -73,6 +77,7 @@ def carry_reads(home: Home, journal: Journal) -> int:
             "master": state.held_judged,
             "files": state.unmoved,
             "segments": [{"name": each.name, "stamps": list(each.stamps)} for each in found.segments],
+            "minutes": [{"name": each.name, "stamps": list(each.stamps)} for each in between.segments],
             "held": None,
             "held_new": [],
             "carried": master.version,
@@ -89,6 +94,15 @@ def _carries_after(master: MasterView, version: int) -> Carries:
     """Return what the imports after a version of the master move."""
     rows = np.flatnonzero(master.carried_version > version)
     return Carries(master.carried_from[rows], master.carried_to[rows], master.carried_lo[rows], master.carried_hi[rows])
+
+
+def _by_minute(carries: Carries) -> Carries:
+    """Return the same with stamps that count minutes, those around a time inside a slot too."""
+    inside = SLOT_MINUTES - 1
+    lo = carries.lo.astype(np.int64) * SLOT_MINUTES - inside
+    hi = carries.hi.astype(np.int64) * SLOT_MINUTES + inside
+    first, last = (np.clip(each, FIRST_SLOT, OPEN_SLOT).astype(np.int32) for each in (lo, hi))
+    return Carries(carries.source, carries.target, first, last)
 
 
 def carried(registers: Path, target: Path, state: State, carries: Carries) -> Carried:

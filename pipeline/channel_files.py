@@ -252,7 +252,8 @@ def _repeated(words: Sequence[str], times: int) -> pa.Array:
 
 
 def _id(view: MasterView, position: int) -> str:
-    return view.point_id[position].tobytes().decode()
+    text: str = view.point_id[position].tobytes().decode()
+    return text
 
 
 def _places(view: MasterView, ids: NDArray[np.uint8]) -> NDArray[np.int64]:

@@ -120,7 +120,8 @@ def _judged(batch: ReadBatch, found: _Between, register: int, bounds: Bounds) ->
     """Judge the reads as all others, but the grid by its own measure: a tolerance as much smaller as the interval."""
     rows, first, of_row = np.unique(found.row, return_index=True, return_inverse=True)
     none = np.full(len(batch.place), NO_READ, np.uint32)
-    mine = _take(replace(batch, **{_REGISTERS[1 - register]: none}), rows)
+    alone = replace(batch, export_register=none) if register == 0 else replace(batch, import_register=none)
+    mine = _take(alone, rows)
     verdict = np.zeros(len(rows), np.uint8)
     stamp = found.minute[first].copy()
     far = found.away_ms[first] > bounds.tolerance_ms * found.every[first] // SLOT_MINUTES
@@ -141,10 +142,8 @@ def _judged(batch: ReadBatch, found: _Between, register: int, bounds: Bounds) ->
     ]
     reads = len(pieces[0].install)
     nothing = np.zeros(len(rows), np.uint8)
-    some = [
-        tuple(piece for piece in pieces if piece.counted == counted and len(piece.row)) for counted in (True, False)
-    ]
-    return MinuteReads(mine, Judged(verdict, stamp, flagged), Routed(*some, nothing, nothing, reads, 0))
+    found_first, shared = (tuple(piece for piece in (each,) if len(piece.row)) for each in pieces)
+    return MinuteReads(mine, Judged(verdict, stamp, flagged), Routed(found_first, shared, nothing, nothing, reads, 0))
 
 
 def _piece(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from koma.slots import first_slot_of_day, slot_code, slot_start_ms
-from pipeline import channels
+from pipeline import channels, month_registers
 from pipeline.channel_files import fine_values
 from pipeline.channels import Known, day_values, known_now
 from pipeline.home import Home
@@ -99,7 +99,7 @@ def without_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget that registers on slot boundaries stand in the other book."""
-    gather = channels.gather
+    gather = month_registers.gather
     nowhere = StampIndex()
     monkeypatch.setattr(
         channels,

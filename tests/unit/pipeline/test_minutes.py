@@ -2,14 +2,17 @@
 """Reads between two slot boundaries: which are taken, under which stamp, and that half-hours do not see them."""
 
 import random
+from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from koma.errors import HomeError
 from koma.settings import Settings
 from koma.slots import MS_PER_DAY
 from pipeline.books import open_minute_book
+from pipeline.channels import day_values, known_now
 from pipeline.checking import check_home
 from pipeline.home import Home
 from pipeline.journal import Journal, State, read_state
@@ -114,7 +117,8 @@ def test_duplicates_and_conflicts_are_found_whatever_the_order_and_the_cut(tmp_p
 def minute_values(home: Home, minute: int) -> list[int]:
     state = read_state(home.path("journal"))
     column = open_minute_book(home.root, state.batches).column(0, START_MS // MINUTE_MS + minute, 4)
-    return column.values(column.present()).tolist()
+    values: list[int] = column.values(column.present()).tolist()
+    return values
 
 
 def test_a_conflict_between_boundaries_is_not_decided_for_the_boundary_before(tmp_path: Path) -> None:
@@ -145,6 +149,20 @@ def test_an_import_register_is_finer_than_the_export_register_of_its_meter(tmp_p
     assert (counts.accepted, counts.quarantined) == (1, 1)
     (refused,) = entries(home)
     assert (refused.row["import_register"], refused.row["export_register"]) == (None, 8)
+
+
+def test_reads_of_a_meter_that_fed_another_point_are_found_there_by_the_minute_too(tmp_path: Path) -> None:
+    home = town(tmp_path / "home")
+    hand_over(home, "reads.arrow", reads())
+    run(home)
+    gone = interval(2, 5, removed_at="2026-08-01T00:00", recorded_at="2026-08-22")
+    learn(home, meters=[gone, interval(1, 5, meter_id="M2", installed_at="2026-08-02", recorded_at="2026-08-22")])
+    learn(home, meters=[interval(1, 15, removed_at="2026-08-01T00:00", recorded_at="2026-08-22")])
+    hand_over(home, "later.arrow", reads_every("M2", 5, [95, 100], first_ms=START_MS + 95 * MINUTE_MS))
+    run(home)
+    (values,) = day_values(known_now(home), np.array([1], np.uint32), date(2026, 8, 22), 5)
+    assert values.energy[0, :20].tolist() == [5 * 100] * 20
+    assert [each for each in check_home(home) if each.severity == "harm"] == []
 
 
 def test_future_and_old_reads_are_refused_between_boundaries_too(tmp_path: Path) -> None:
