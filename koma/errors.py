@@ -98,6 +98,12 @@ class EstimateError(KomaError):
     code = "estimate.invalid"
 
 
+class HistoryError(KomaError):
+    """The history is damaged, or what it is to take cannot be read."""
+
+    code = "history.invalid"
+
+
 class FormatError(KomaError):
     """A foreign file cannot be read, or a format cannot carry what it is given."""
 
@@ -128,6 +134,7 @@ ERRORS: tuple[type[KomaError], ...] = (
     DeliveryError,
     CompareError,
     EstimateError,
+    HistoryError,
     FormatError,
     PullError,
     GatewayError,

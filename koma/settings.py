@@ -114,6 +114,9 @@ class Settings:
         _whole(limits.TOO_OLD_DAYS + 3, 4000),
         "Days that registers are kept; a slot whose registers are gone is not revised any more.",
     )
+    history: str = _setting(
+        "", str, "Where the history of thirteen months lies: a path or an address such as s3://…; empty: in the home."
+    )
     keep_channels_days: int = _setting(
         92,
         _whole(limits.TOO_OLD_DAYS + 3, 4000),

@@ -35,6 +35,7 @@ FOLDERS = (
     "quarantine",
     "ledger",
     "estimates",
+    "history",
     "run",
     "tmp",
 )
@@ -92,6 +93,13 @@ class Home:
             yield
         finally:
             os.close(descriptor)
+
+    @contextmanager
+    def in_turn(self, what: str) -> Iterator[None]:
+        """Wait until nobody else is at `what` here; each sees what the one before has settled."""
+        with (self.path("run") / f"{what}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def fresh_tmp(self, name: str) -> Path:
         """Return an empty folder under tmp, on the same filesystem as all else."""

@@ -2,11 +2,17 @@
 """What goes into one delivery file, and what the manifest says about it."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koma.slots import JST, slot_start_ms
+
+SLOT_FILE_PREFIX: Final = "W41110"
+_STARTS_KEPT: Final = 64
 NO_REF: Final = 0xFFFFFFFF
 """`DeliveryFile.ref_row` of a point without customer_ref."""
 
@@ -57,6 +63,21 @@ class ManifestEntry:
     issued_ms: int
     parquet_bytes: int
     """Size of the Parquet file beside the zip; not in the manifest line."""
+
+
+def slot_file_stem(slot_id: int, revision: int, split: int) -> str:
+    """Give the name of a slot's file without its ending.
+
+    >>> slot_file_stem(995167, 1, 2)
+    'W41110202610070030010002'
+    """
+    return f"{SLOT_FILE_PREFIX}{_start(slot_id)}{revision:02d}{split:04d}"
+
+
+@lru_cache(maxsize=_STARTS_KEPT)
+def _start(slot_id: int) -> str:
+    """Give the start of a slot as names have it; the hundreds of files of a slot share it."""
+    return f"{datetime.fromtimestamp(slot_start_ms(slot_id) // 1000, JST):%Y%m%d%H%M}"
 
 
 def plain(array: NDArray[Any], kind: type[np.generic]) -> NDArray[Any]:

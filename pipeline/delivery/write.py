@@ -5,8 +5,6 @@ import hashlib
 import os
 import threading
 from dataclasses import replace
-from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +14,10 @@ from numpy.typing import NDArray
 from koma.errors import DeliveryError
 from koma.ids import parse_retailer_code
 from koma.limits import REVISIONS_MAX, ROWS_PER_FILE_MAX, SPLITS_MAX
-from koma.slots import JST, slot_start_ms
 from pipeline.columns import start_writing
 from pipeline.delivery import kernels
 from pipeline.delivery.archive import Deflater
-from pipeline.delivery.file import DeliveryFile, ManifestEntry, plain
+from pipeline.delivery.file import SLOT_FILE_PREFIX, DeliveryFile, ManifestEntry, plain, slot_file_stem
 from pipeline.delivery.layout import Layout, read_layout
 from pipeline.delivery.parquet import encode_parquet
 from pipeline.quality import QUALITIES
@@ -29,8 +26,6 @@ TEXT_BYTES: Final = 1024 * 1024
 """Text rendered before it is deflated, so that it stays in the core's cache. Another number gives other bytes."""
 
 
-_PREFIX: Final = "W41110"
-_STARTS_KEPT: Final = 64
 _LARGE_BYTES: Final = 256 * 1024
 """A few files are most of the bytes; the disk begins with those while the others are computed."""
 _REPLACE: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -73,10 +68,10 @@ def write_delivery(
     file = _checked(file)
     points = _scratch.points[: file.positions.size * kernels.POINT_ID_CHARS]
     _gather(file, points)
-    stem = _stem(file)
+    stem = slot_file_stem(file.slot_id, file.revision, file.split)
     archive = _encode_archive(file, points, stem, layout or read_layout()) if xml else b""
     parquet = encode_parquet(file, points)
-    day = stem[len(_PREFIX) : len(_PREFIX) + 8]
+    day = stem[len(SLOT_FILE_PREFIX) : len(SLOT_FILE_PREFIX) + 8]
     start = f"{directory}/{file.retailer_code}-" if flat else f"{directory}/{file.retailer_code}/{day}/"
     if xml:
         _put(f"{start}{stem}.zip", memoryview(archive))
@@ -103,7 +98,7 @@ def placed(name: str) -> Path:
     '90013/20261007/W41110202610070000000001.zip'
     """
     retailer, _, rest = name.partition("-")
-    return Path(retailer, rest[len(_PREFIX) : len(_PREFIX) + 8], rest)
+    return Path(retailer, rest[len(SLOT_FILE_PREFIX) : len(SLOT_FILE_PREFIX) + 8], rest)
 
 
 def _checked(file: DeliveryFile) -> DeliveryFile:
@@ -172,16 +167,6 @@ def _bad_row(file: DeliveryFile, points: NDArray[np.uint8], found: int, row: int
 
 def _refused(file: DeliveryFile, what: str, hint: str) -> DeliveryError:
     return DeliveryError(f"delivery to {file.retailer_code} of slot {file.slot_id}: {what}", hint=hint)
-
-
-def _stem(file: DeliveryFile) -> str:
-    return f"{_PREFIX}{_start(file.slot_id)}{file.revision:02d}{file.split:04d}"
-
-
-@lru_cache(maxsize=_STARTS_KEPT)
-def _start(slot_id: int) -> str:
-    """Give the start of a slot as names have it; the hundreds of files of a slot share it."""
-    return f"{datetime.fromtimestamp(slot_start_ms(slot_id) // 1000, JST):%Y%m%d%H%M}"
 
 
 def _put(path: str, content: memoryview) -> None:
