@@ -110,6 +110,12 @@ class FormatError(KomaError):
     code = "format.invalid"
 
 
+class TotalsError(KomaError):
+    """Loss rates or sources cannot be taken in, or a slot has no totals yet."""
+
+    code = "totals.invalid"
+
+
 class PullError(KomaError):
     """The retailer's client could not fetch, or what it fetched is not what was announced."""
 
@@ -136,6 +142,7 @@ ERRORS: tuple[type[KomaError], ...] = (
     EstimateError,
     HistoryError,
     FormatError,
+    TotalsError,
     PullError,
     GatewayError,
 )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Alarms of the ledger: what must hold in every slot and does not. They stop no delivery; a person has to look.
+"""Alarms: what must hold in every slot and does not. They stop no delivery; a person has to look.
 
-`conservation`: what the points of a slot come to has to be the same over retailers, balancing groups and areas.
+`conservation`: what the points of a slot come to has to be the same over retailers, balancing groups and areas. The
+ledger tells of it with every issue. What `koma totals balance` finds stands beside it, as long as it is found.
 """
 
 import json
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 from koma.slots import format_jst, slot_start_ms
 from pipeline.home import Home
+from pipeline.totals.records import standing
 
 _NAME: Final = "alarms-{day}.jsonl"
 _LATEST: Final = 5
@@ -37,8 +39,7 @@ def conservation_line(slot: int, issued_ms: int, sums: Sums) -> bytes:
 
 
 def latest_alarms(home: Home) -> list[dict[str, Any]]:
-    """Return the alarms of the newest day that has any, the latest five."""
+    """Return the alarms of the newest day that has any, the latest five; then those of balances."""
     files = sorted(home.path("ledger").glob(_NAME.format(day="*")))
-    if not files:
-        return []
-    return [json.loads(line) for line in files[-1].read_bytes().splitlines()][-_LATEST:]
+    found = [json.loads(line) for line in files[-1].read_bytes().splitlines()] if files else []
+    return [*found[-_LATEST:], *standing(home)[-_LATEST:]]

@@ -36,6 +36,7 @@ FOLDERS = (
     "ledger",
     "estimates",
     "history",
+    "totals",
     "run",
     "tmp",
 )
