@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking a home over: whether journal, registers, held reads, master, deliveries and estimates agree. Changes nothing.
+"""Looking a home over: whether journal, registers, held reads, master, deliveries, estimates and totals agree.
 
-It may run beside a writer: what looks wrong is looked at once more, as the next state may have removed it.
+It changes nothing, and may run beside a writer: what looks wrong is looked at once more, as the next state may have
+removed it.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from pipeline.manifests import DAYS, MONTHS, SLOTS
 from pipeline.master import open_master
 from pipeline.repair import rows_of
 from pipeline.retention import MANIFESTS, leftovers
+from pipeline.totals.tables import json_lines
 
 _PARQUET = b"PAR1"
 _MANIFEST_OF = {"W41110": SLOTS, "W41120": DAYS, "W51220": MONTHS}
@@ -64,6 +66,7 @@ def _findings(home: Home, *, deep: bool) -> Iterator[Finding]:
     yield from _of_master(home)
     yield from _of_deliveries(home, deep=deep)
     yield from _of_estimates(home, deep=deep)
+    yield from _of_totals(home)
 
 
 def _of_journal(home: Home, loaded: Loaded) -> Iterator[Finding]:
@@ -218,6 +221,14 @@ def _of_estimates(home: Home, *, deep: bool) -> Iterator[Finding]:
                     yield Finding("harm", str(file), error.message, error.hint)
             elif file.name != LOG:
                 yield Finding("note", str(file), "it is no file of estimates", UNNAMED)
+
+
+def _of_totals(home: Home) -> Iterator[Finding]:
+    for path in sorted(home.path("totals").glob("*.jsonl")):
+        try:
+            json_lines(path)
+        except KomaError as error:
+            yield Finding("harm", str(path), error.message, error.hint)
 
 
 def _altered(path: Path, size: int, digest: str) -> str:

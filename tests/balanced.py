@@ -30,8 +30,14 @@ SINCE = "2020-01-01T00:00"
 RATES: Sequence[Row] = [{"area": AREA, "voltage": "LV", "rate": "0.05", "valid_from": SINCE, "source": "made up"}]
 
 
-def source(source_id: str, kind: str, direction: str, **facts: object) -> Row:
-    whole = {"source_id": source_id, "kind": kind, "area": AREA, "direction": direction, "valid_from": SINCE}
+def source(source_id: str, kind: str, direction: str, **facts: object) -> dict[str, object]:
+    whole: dict[str, object] = {
+        "source_id": source_id,
+        "kind": kind,
+        "area": AREA,
+        "direction": direction,
+        "valid_from": SINCE,
+    }
     return whole | {"valid_to": "", "point_id": "", "tolerance_kwh": ""} | facts
 
 

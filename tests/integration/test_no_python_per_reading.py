@@ -19,6 +19,7 @@ from pipeline.estimates.day_run import estimate_day
 from pipeline.handover import ReadBatch
 from pipeline.home import Home, open_home
 from pipeline.master import import_master
+from pipeline.totals.asking import question, sums_of
 from tests.homes import MINUTE_MS, NO_READ, SLOT_MS, at, hand_over, run, settings_of
 from tests.real_homes import part_of
 
@@ -127,6 +128,26 @@ def test_estimates_take_no_more_lines_for_more_gaps(tmp_path: Path) -> None:
     large = lines_of_estimates(tmp_path / "large", 3_000)
 
     assert (large - small) / (2_000 * 48) < BOUND / 10
+
+
+def lines_of_totals(root: Path, meters: int) -> int:
+    """Add up two slots of so many points; lines of ours."""
+    home, batch = city(root, meters)
+    hand_over(home, "all.arrow", batch)
+    run(home, wall_ms=START + 5 * SLOT_MS, xml=False)
+    first = START // SLOT_MS
+    with counted() as lines:
+        sums = list(sums_of(question(home, 2), first, first + 2))
+    assert [each.points[:2] for each in sums] == [(meters, meters), (meters, 0)]
+    return lines.count
+
+
+def test_totals_take_no_more_lines_for_more_points(tmp_path: Path) -> None:
+    lines_of_totals(tmp_path / "warm", 10)
+    small = lines_of_totals(tmp_path / "small", 1_000)
+    large = lines_of_totals(tmp_path / "large", 3_000)
+
+    assert (large - small) / (2_000 * 2) < BOUND / 10
 
 
 def a_row_at_a_time(registers: np.ndarray[Any, Any]) -> int:
