@@ -37,6 +37,7 @@ FOLDERS = (
     "estimates",
     "history",
     "totals",
+    "sla",
     "run",
     "tmp",
 )

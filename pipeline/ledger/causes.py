@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a cell is to the ledger: there, apart for a normal reason, or missing for a cause. Stored as small integers."""
+"""What a cell is to the ledger: there, apart for a normal reason, or missing for a cause. Stored as small integers.
+
+Kernels hold these numbers; named here, `pipeline.jit` compiles them anew where one changes.
+"""
 
 from typing import Final
 

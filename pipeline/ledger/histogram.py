@@ -2,8 +2,8 @@
 """Latencies as histograms of fixed buckets: those of shards, slots and days merge by addition, without loss.
 
 A bucket is a second wide below 256 s; above, 128 of them share each doubling, so that a percentile is off by less than
-1/128 of itself (0.8 %): 16 s at an hour. A latency below zero counts as zero; the last bucket, from 97 days on, holds
-all that is longer.
+1/128 of itself (0.8 %): 16 s at an hour. A latency below zero counts as zero; the last bucket holds all
+from 97 days on. (A kernel counts in the same buckets: `pipeline.jit`.)
 """
 
 from collections.abc import Iterable, Sequence
