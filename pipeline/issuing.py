@@ -6,6 +6,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import perf_counter
 
 from koma.settings import Settings
 from koma.slots import format_jst, slot_start_ms
@@ -32,6 +33,8 @@ class Issued:
     slots: set[int] = field(default_factory=set)
     closed: int = 0
     pending: bool = False
+    publishing_s: float = 0.0
+    """From the last cell computed to all files visible."""
 
     def add(self, other: "Issued") -> None:
         """Add another issue to this one; what is pending is what the later one says."""
@@ -40,6 +43,7 @@ class Issued:
         self.slots |= other.slots
         self.closed += other.closed
         self.pending = other.pending
+        self.publishing_s += other.publishing_s
 
 
 def issue(home: Home, journal: Journal, settings: Settings, to_ms: int, *, extra: bool, xml: bool = True) -> Issued:
@@ -65,7 +69,9 @@ def finish_intent(home: Home, journal: Journal, settings: Settings, *, xml: bool
     result = Issued()
     collected = _computed(what, settings, _plans(what, state, extras))
     if collected:
+        computed = perf_counter()
         result = _commit(home, what, collected)
+        result.publishing_s = perf_counter() - computed
     journal.append({"kind": "issued", "to": to_ms, "extra": intent["extra"]})
     shutil.rmtree(what.work)
     return result

@@ -22,18 +22,21 @@ MANIFESTS = "manifest*.jsonl"
 """Of the slots, and of the longer products beside them."""
 COLUMNS_KEPT_MS = MS_PER_DAY
 """In memory, when a day begins: the day's that has just ended, of which the daily file is about to be made."""
+SURVEYS_DAYS = 46
+"""A slot is revised every day until day 45."""
 LEFTOVER_S = 3600
 """A file that nobody names may be about to be named, for as long as an intake takes."""
 
 
 @dataclass(slots=True)
 class Forgotten:
-    """What was removed: day folders of deliveries, of hand-over files and of estimates, registers, files of no use."""
+    """What was removed: day folders of deliveries, hand-over files, estimates, surveys; registers; files of no use."""
 
     deliveries: list[Path] = field(default_factory=list)
     handovers: list[Path] = field(default_factory=list)
     registers: list[Path] = field(default_factory=list)
     estimates: list[Path] = field(default_factory=list)
+    surveys: list[Path] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
 
 
@@ -49,6 +52,7 @@ def forget(home: Home, journal: Journal, settings: Settings, now_ms: int) -> For
         forget_registers(home, journal, now_ms, settings.keep_registers_days)
         + forget_minutes(home, journal, now_ms, settings.keep_channels_days),
         forget_estimates(home, now_ms, settings.keep_registers_days),
+        forget_surveys(home, now_ms),
         remove_leftovers(home, journal.state),
     )
 
@@ -107,6 +111,14 @@ def forget_estimates(home: Home, now_ms: int, days: int) -> list[Path]:
     What was agreed stays: the file of it is an audit record, and no day's.
     """
     return _forget_days(home.path("estimates"), now_ms, days)
+
+
+def forget_surveys(home: Home, now_ms: int) -> list[Path]:
+    """Remove the surveys of slots, and the stamps beside them, that are older than any slot still looked for."""
+    oldest_day = format_jst(now_ms - SURVEYS_DAYS * MS_PER_DAY)[:10].replace("-", "")
+    stamps = sorted(each for each in home.path("sla").glob("stamps-*.jsonl") if each.stem < f"stamps-{oldest_day}")
+    _remove(stamps)
+    return stamps + _forget_days(home.path("sla"), now_ms, SURVEYS_DAYS)
 
 
 def _forget_days(parent: Path, now_ms: int, days: int) -> list[Path]:

@@ -30,6 +30,8 @@ from pipeline.home import Home
 from pipeline.intake import finish_moves, may_rejudge, take_in
 from pipeline.issuing import Issued, finish_intent, issue
 from pipeline.journal import NEVER, Journal
+from pipeline.ledger.book import survey_due
+from pipeline.ledger.stamps import Out, stamp_intake, stamp_issue
 from pipeline.manual import WATCH, mark_reached
 from pipeline.master import open_master, settle
 from pipeline.monthly import monthly_steps
@@ -121,6 +123,8 @@ class _Watch:
     longer: Iterator[Issued] | None = None  # steps of the daily and the monthly files
     longer_began_ms: int = NEVER
     longer_done_ms: int = NEVER
+    surveys: Iterator[int] | None = None  # of slots whose survey is due
+    surveyed_ms: int = NEVER  # the last instant issued when they began
     forgot_on: int = NEVER  # the day on which all that was old went
     _objected: str = ""
 
@@ -167,6 +171,7 @@ class _Watch:
             self.journal.close()
             self.journal = None
             self.longer, self.longer_done_ms = None, NEVER
+            self.surveys, self.surveyed_ms = None, NEVER
 
     def _wait_out(self, trouble: Trouble, failures: int) -> None:
         """Let go of everything, say what is wrong, wait."""
@@ -213,6 +218,8 @@ class _Watch:
         )
         if step.kind is Kind.LOOK:
             return None
+        if step.kind is Kind.WAIT and self._survey_step(journal, now_ms):
+            return None
         if step.kind in {Kind.WAIT, Kind.BACKFILL, Kind.REJUDGE} and (issued := self._longer_step(journal)) is not None:
             return Run(issued=issued, clock_ms=now_ms) if issued.files else None
         if step.kind is Kind.WAIT:
@@ -225,6 +232,22 @@ class _Watch:
         self.backlog.scan(after_ms)
         self.status.tell(WAITING, self.backlog, self.agenda, journal.state, after_ms)
         return run
+
+    def _survey_step(self, journal: Journal, now_ms: int) -> bool:
+        """Survey a slot for the ledger where nothing is due; says whether there was one. It holds nothing else up."""
+        if self.surveys is None:
+            if journal.state.issued_ms == self.surveyed_ms:
+                return False
+            self.surveyed_ms = journal.state.issued_ms
+            self.surveys = survey_due(self.home, journal.state)
+        try:
+            if next(self.surveys, None) is not None:
+                return True
+        except (KomaError, OSError, ValueError) as error:  # no delivery depends on it; after the next issue, again
+            _LOG.warning("koma: no survey: %s", error)
+            self.status.failed(f"no survey: {error}", "the next issue brings another; koma sla says more", now_ms)
+        self.surveys = None
+        return False
 
     def _longer_step(self, journal: Journal) -> Issued | None:
         """Do a step of the daily and monthly files that are due: instants and current hand-overs go before each."""
@@ -282,6 +305,8 @@ class _Watch:
         run.taken.waiting = [each for each in run.taken.waiting if self._set_aside(each)]
         now_ms = self.clock.now_ms()
         self.agenda.took(step.kind, now_ms - began_ms)
+        if step.kind is Kind.CURRENT:
+            stamp_intake(self.home, now_ms, ((each.seen_ms, each.rows) for each in files))
         self.status.took_in(run, step.kind, sum(each.rows for each in files), now_ms)
         return run
 
@@ -306,12 +331,14 @@ class _Watch:
 
     def _issue(self, journal: Journal, step: Step) -> Run:
         self.status.tell(ISSUING, self.backlog, self.agenda, journal.state, self.clock.now_ms())
-        run, started = Run(), perf_counter()
+        run, started, from_ms = Run(), perf_counter(), journal.state.issued_ms
         run.issued.add(issue(self.home, journal, self.settings, step.to_ms, extra=False))
         run.seconds["issue"] = perf_counter() - started
+        out_ms = self.clock.now_ms()
+        stamp_issue(self.home, Out(from_ms, step.to_ms, out_ms - int(run.issued.publishing_s * 1000), out_ms))
         if day_of(step.to_ms) != self.forgot_on:  # after a start too: what a crash cut off is made good
             forget(self.home, journal, self.settings, step.to_ms)
             self.forgot_on = day_of(step.to_ms)
         delay_ms = 0 if self.agenda.by_hand else self.settings.watch_delay_s * 1000
-        self.status.issued(run, step.to_ms, delay_ms, self.clock.now_ms())
+        self.status.issued(run, step.to_ms, delay_ms, out_ms)
         return run

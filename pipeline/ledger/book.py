@@ -8,7 +8,7 @@ is asked for. Nothing here is synced: a survey that a crash takes away is made a
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +17,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from koma.slots import MS_PER_SLOT, SLOTS_PER_DAY, format_jst, parse_jst, slot_at_ms, slot_start_ms
 from pipeline.home import Home
-from pipeline.instants import CLOSING_MIN, MINUTE_MS, SPLITS_MIN, slot_instants
-from pipeline.ledger.causes import CAUSES, NOT_COLLECTED, STATES
+from pipeline.instants import MINUTE_MS, SPLITS_MIN, closing_ms, slot_instants
+from pipeline.ledger.causes import AVAILABLE, CAUSES, NOT_COLLECTED, STATES
 from pipeline.ledger.histogram import Histogram
 from pipeline.ledger.published import Published
 from pipeline.ledger.survey import Surveyed, survey_slot
@@ -30,10 +29,14 @@ from pipeline.manifests import day_name
 from pipeline.master import MasterView, open_master
 from pipeline.state import NEVER, State
 
-FIRST_SURVEY_MS: Final = SPLITS_MIN[-1] * MINUTE_MS
-"""After a slot's end: the last split, one slot later."""
-FRESH_SLOTS: Final = 2 * SLOTS_PER_DAY
-"""So many of the newest slots are surveyed where nobody has done so before."""
+FIRST_SURVEY_MS: Final = SPLITS_MIN[0] * MINUTE_MS
+"""After a slot's end: with the first split."""
+NAMING_MS: Final = SPLITS_MIN[-1] * MINUTE_MS
+"""After a slot's end: with the last split, one slot later, what is not there is late, and named by point."""
+FRESH_SLOTS: Final = SLOTS_PER_DAY
+"""So many of the newest slots are surveyed where nobody has done so before: their deliveries are there for sure."""
+KEPT_SLOTS: Final = 45 * SLOTS_PER_DAY
+"""How far back slots are looked at: as long as they are revised every day."""
 AREAS_MAX: Final = 10
 _LOOKED_AT: Final = re.compile(rb'\{"slot_start":"([^"]+)","issued_at":"([^"]+)"')
 
@@ -51,6 +54,7 @@ class Record:
         arrivals: by area, from the slot's end to the arrival of the register at it.
         retailers: by code, what was expected, what has a value, and what the manifests say.
         unknown_meters: meters whose reads wait for a master that knows them.
+        promised: cells due and published when the slot was closed, whatever came later; None before.
     """
 
     slot: int
@@ -61,6 +65,7 @@ class Record:
     arrivals: dict[str, Histogram]
     retailers: dict[str, "RetailerLine"]
     unknown_meters: int
+    promised: tuple[int, int] | None
 
     def count(self, state: int) -> int:
         """Count the cells of a state over all areas."""
@@ -109,6 +114,7 @@ def _parsed(path: Path, _changed_ns: int) -> Record:
             for code, (areas, expected, available, closed, sent) in values["retailers"].items()
         },
         unknown_meters=values["unknown_meters"],
+        promised=None if values["promised"] is None else (values["promised"][0], values["promised"][1]),
     )
 
 
@@ -129,6 +135,7 @@ def write_survey(home: Home, view: MasterView, found: Surveyed, state: State) ->
         "issued_until": format_jst(state.issued_ms),
         "intakes": state.batches,
         "unknown_meters": found.unknown_meters,
+        "promised": _promised(home, found),
         "states": {
             area: {word: int(count) for word, count in zip(STATES, found.states[int(area)], strict=False) if count}
             for area in areas
@@ -136,14 +143,15 @@ def write_survey(home: Home, view: MasterView, found: Surveyed, state: State) ->
         "arrivals": {area: Histogram(found.arrivals[int(area)]).pairs() for area in areas},
         "retailers": dict(_retailers(view, found)),
     }
+    late = found.instant_ms >= slot_start_ms(found.slot) + MS_PER_SLOT + NAMING_MS
     missing = pa.table(
         {
-            "position": pa.array(found.position.astype(np.uint32)),
+            "position": pa.array(found.position),
             "cause": pa.array(found.cause),
             "code": pa.array(found.code.tolist(), pa.string()).dictionary_encode(),
             "owner": pa.array(found.owner),
         }
-    )
+    ).slice(0, None if late else 0)
     target = place_of(home, found.slot, "json")
     target.parent.mkdir(exist_ok=True)
     fresh = target.with_name(f".{found.slot}.{os.getpid()}")
@@ -151,6 +159,17 @@ def write_survey(home: Home, view: MasterView, found: Surveyed, state: State) ->
     fresh.replace(place_of(home, found.slot, "parquet"))
     fresh.write_bytes(json.dumps(record, separators=(",", ":")).encode() + b"\n")
     fresh.replace(target)  # last: what names the slot as surveyed
+
+
+def _promised(home: Home, found: Surveyed) -> Sequence[int] | None:
+    """Return what was due and published at the closing; a later survey keeps what the first one behind it found."""
+    before = read_record(home, found.slot)
+    if before is not None and before.promised is not None:
+        return before.promised
+    if found.instant_ms < closing_ms(found.slot):
+        return None
+    published = int(found.states[:, AVAILABLE].sum())
+    return (published + int(found.states[:, list(CAUSES)].sum()), published)
 
 
 def _retailers(view: MasterView, found: Surveyed) -> Iterator[tuple[str, list[Any]]]:
@@ -175,20 +194,20 @@ def due_slots(home: Home, state: State, slots: int = FRESH_SLOTS) -> list[tuple[
     if state.first_slot_kept is None or state.issued_ms == NEVER:
         return []
     newest = slot_at_ms(state.issued_ms - FIRST_SURVEY_MS) - 1
-    evidence = _newest_evidence(home)
+    evidence, kept = _newest_evidence(home), _oldest_delivered(home)
     found = []
-    for slot in range(newest, state.first_slot_kept - 1, -1):
+    for slot in range(newest, max(state.first_slot_kept, newest - KEPT_SLOTS) - 1, -1):
+        if day_name(slot) < kept and newest - slot >= slots:  # its files went: nothing can be held against them
+            break
         record = read_record(home, slot)
         if record is None:
-            if newest - slot >= slots:
-                break
-            found.append((slot, slot_instants(slot, state.extras).last_at(state.issued_ms)[1]))
+            if newest - slot < slots:
+                found.append((slot, slot_instants(slot, state.extras).last_at(state.issued_ms)[1]))
             continue
         instant_ms = slot_instants(slot, state.extras).last_at(state.issued_ms)[1]
-        closing_ms = slot_start_ms(slot) + MS_PER_SLOT + CLOSING_MIN * MINUTE_MS
         looked_at = _looked_at(home, day_name(slot)).get(slot, NEVER) > record.issued_ms
         news = evidence > record.batches and record.count(NOT_COLLECTED) > 0
-        if looked_at or (record.instant_ms < instant_ms and (news or record.instant_ms < closing_ms)):
+        if looked_at or (record.instant_ms < instant_ms and (news or record.instant_ms < closing_ms(slot))):
             found.append((slot, instant_ms))
     return found
 
@@ -206,6 +225,11 @@ def survey_due(home: Home, state: State, slots: int = FRESH_SLOTS) -> Iterator[i
 def surveyed_slots(home: Home, until: int, count: int) -> list[int]:
     """Return the slots among the `count` up to `until` that have been surveyed, ascending."""
     return [slot for slot in range(until - count + 1, until + 1) if place_of(home, slot, "json").exists()]
+
+
+def _oldest_delivered(home: Home) -> str:
+    """Return the oldest day of which deliveries are kept; empty where there are none."""
+    return min((each.name for each in home.deliveries.glob("*/*") if each.name.isdecimal()), default="")
 
 
 def _newest_evidence(home: Home) -> int:
@@ -236,9 +260,3 @@ def _issues_of(path: Path, _changed_ns: int, _size: int) -> dict[int, int]:
         if head is not None:
             found[slot_at_ms(parse_jst(head[1].decode()))] = parse_jst(head[2].decode())
     return found
-
-
-def cause_words(numbers: NDArray[np.uint8]) -> pa.Array:
-    """Return causes as words."""
-    assert not len(numbers) or set(np.unique(numbers).tolist()) <= set(CAUSES)
-    return pa.array(STATES).take(pa.array(numbers.astype(np.int64)))

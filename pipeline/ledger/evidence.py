@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from koma.errors import HomeError
 from koma.limits import METER_ID_BYTES
 from koma.slots import JST, MS_PER_SLOT
 from pipeline.columns import read_columns
@@ -105,7 +106,10 @@ def _held_keys(columns: dict[str, NDArray[Any]], stamp: int) -> NDArray[np.uint6
 
 
 def _refused(path: Path) -> _Refused:
-    return _read_refused(path, path.stat().st_mtime_ns)
+    try:
+        return _read_refused(path, path.stat().st_mtime_ns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise HomeError(f"{path} cannot be read: {error}", hint="restore it from a copy of the home") from error
 
 
 @lru_cache(maxsize=FILES_KEPT)

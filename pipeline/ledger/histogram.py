@@ -54,7 +54,7 @@ class Histogram:
     def pairs(self) -> list[list[int]]:
         """Return the buckets that hold anything."""
         where = np.flatnonzero(self.counts)
-        return np.stack([where, self.counts[where]], axis=1).tolist()
+        return [[int(bucket), int(count)] for bucket, count in zip(where, self.counts[where], strict=True)]
 
     def __add__(self, other: "Histogram") -> "Histogram":
         """Merge two, exactly."""

@@ -113,15 +113,19 @@ class Stagnation:
     by_cause: Mapping[str, int]
     by_area: Mapping[str, Mapping[str, int]]
     """Area, then cause."""
+    since_ms: Mapping[str, Mapping[str, int]]
+    """Area, then cause: start of the first slot that is missing."""
     oldest_slots: int
     oldest: tuple[StagnatedPoint, ...]
+    waiting_files: Mapping[str, int] = field(default_factory=dict)
+    """Files that were published for more than a slot and not fetched, by retailer; of the slots shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
     """What somebody has to see to.
 
-    `code`: `deadline`, `burn_rate`, `stagnated`, `conservation` or `not_surveyed`.
+    `code`: `deadline`, `burn_rate`, `stagnated`, `incomplete`, `unknown_meters`, `not_fetched` or `conservation`.
     """
 
     code: str
@@ -160,13 +164,26 @@ def as_json(model: SlaModel) -> dict[str, Any]:
         "issued_until": _when(model.issued_ms),
         "gateway": model.gateway,
         "slots": [_slot(each) for each in model.slots],
-        "stagnation": asdict(model.stagnation) | {"oldest": [point_json(each) for each in model.stagnation.oldest]},
+        "stagnation": _stagnation(model.stagnation),
         "burns": [asdict(each) | {"burning": each.burning} for each in model.burns],
         "alarms": [
             {"code": each.code, "severity": each.severity, "since": format_jst(each.since_ms), "area": each.area}
             | {"detail": each.detail, "do": each.do}
             for each in model.alarms
         ],
+    }
+
+
+def _stagnation(found: Stagnation) -> dict[str, Any]:
+    since = {area: {cause: format_jst(ms) for cause, ms in each.items()} for area, each in found.since_ms.items()}
+    return {
+        "points": found.points,
+        "by_cause": dict(found.by_cause),
+        "by_area": {area: dict(each) for area, each in found.by_area.items()},
+        "since": since,
+        "oldest_slots": found.oldest_slots,
+        "oldest": [point_json(each) for each in found.oldest],
+        "waiting_files": dict(found.waiting_files),
     }
 
 

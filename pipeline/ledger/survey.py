@@ -77,7 +77,7 @@ def survey_slot(home: Home, state: State, view: MasterView, slot: int, instant_m
         arrivals=arrivals,
         told=told,
         published=published,
-        position=missing.position[kept],
+        position=missing.position[kept].astype(np.uint32),
         cause=missing.cause[kept],
         code=missing.code[kept],
         owner=seen.owner[missing.position[kept]],
@@ -101,7 +101,13 @@ def _look(
     def one(shard: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
         ends = slot_ends(book, state.supersessions, shard, slot, int(view.shard_installs[shard]))
-        part = Seen(*(column[first:last] for column in whole[:3]), *(np.zeros_like(each) for each in whole[3:]))
+        part = Seen(
+            whole.state[first:last],
+            whole.owner[first:last],
+            whole.lacking[first:last],
+            np.zeros_like(whole.arrivals),
+            np.zeros_like(whole.told),
+        )
         survey(columns, first, slot, ends, instant_ms, part)
         there = part.lacking != NO_LOCAL
         part.lacking[there] |= np.uint32(shard << SHARD_LOCAL_BITS)

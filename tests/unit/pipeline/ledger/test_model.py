@@ -19,13 +19,14 @@ def model() -> SlaModel:
         deadlines(SLOT, {}, START), {"measured_to_handed_over": late}, {"03": late},
     )  # fmt: skip
     point = StagnatedPoint("03" + "0" * 20, "03", "11113", "not_collected", "", START, START, 1, 2, 0)
+    by_area = {"03": {"not_collected": 1}}
     return SlaModel(
         at_ms=START + 1,
         clock="wall",
         issued_ms=None,
         gateway=False,
         slots=(line,),
-        stagnation=Stagnation(1, {"not_collected": 1}, {"03": {"not_collected": 1}}, 2, (point,)),
+        stagnation=Stagnation(1, {"not_collected": 1}, by_area, {"03": {"not_collected": START}}, 2, (point,)),
         burns=burn_rates("on_time", [], SLOT),
         alarms=(Alarm("deadline", PAGE, START, "", "late", "look"),),
     )

@@ -7,46 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.home import Home
-from pipeline.journal import read_state
-from pipeline.ledger.book import place_of, read_record, survey_due
+from pipeline.ledger.book import place_of, read_record
 from pipeline.ledger.histogram import bucket_numbers
 from pipeline.ledger.stagnated import Stagnated, business_days, points, stagnated, stagnation
 from pipeline.ledger.survey_kernels import bucket_of
-from tests.homes import MINUTE_MS, SLOT_MS, Read, Row, at, drop, hand_over, learn, new_home, point, reads_of, run
-
-START = at("2026-10-06T10:00")
-SLOT = START // SLOT_MS
-SINCE = "2020-01-01T00:00"
-RETAILER = "11113"
-
-
-def meters(*numbers: int) -> list[Row]:
-    return [{"point_id": point(n), "meter_id": f"M{n}", "digits": 6, "unit_exponent": -1} for n in numbers]
-
-
-def made(folder: Path, count: int, *, without: tuple[int, ...] = (), silent: tuple[int, ...] = ()) -> Home:
-    every = range(count)
-    return new_home(
-        folder / "home",
-        points=[{"point_id": point(n), "telemetry": 0 if n in silent else 1} for n in every],
-        meters=meters(*(n for n in every if n not in without and n not in silent)),
-        supply=[{"point_id": point(n), "retailer_code": RETAILER, "valid_from": SINCE} for n in every],
-    )
-
-
-def reads(n: int, stamps: int = 4) -> list[Read]:
-    return reads_of(f"M{n}", START, range(n, n + 3 * stamps, 3))
-
-
-def survey(home: Home) -> list[int]:
-    return list(survey_due(home, read_state(home.path("journal"))))
-
-
-def causes(home: Home, slot: int) -> dict[int, tuple[str, str]]:
-    """Cause and code by the number of the point, of one slot."""
-    found = stagnated(home, slot, 1)
-    return {int(each.point_id[2:]): (each.cause, each.code) for each in points(home, found, START)}
+from tests.homes import MINUTE_MS, SLOT_MS, Read, drop, hand_over, learn, run
+from tests.ledger_homes import RETAILER, SLOT, START, causes, empty_manifests, made, meters, reads, survey
 
 
 def test_each_point_that_lacks_something_is_named_one_slot_after_the_slot_s_end(tmp_path: Path) -> None:
@@ -102,7 +68,7 @@ def test_a_point_without_a_meter_is_in_order_until_reads_of_unknown_meters_wait(
     run(home, wall_ms=START + SLOT_MS + 75 * MINUTE_MS)
     survey(home)
     assert causes(home, SLOT + 1) == {1: ("master_mismatch", "unknown_meter")}
-    learn(home, meters=meters(1))
+    learn(home, meters=meters([1]))
     run(home, wall_ms=START + SLOT_MS + 105 * MINUTE_MS)
     survey(home)
     assert causes(home, SLOT + 1) == {}
@@ -157,8 +123,7 @@ def test_a_value_that_no_file_holds_is_named(tmp_path: Path) -> None:
     for n in range(4):
         hand_over(home, f"{n}.arrow", reads(n, 2))
     run(home, wall_ms=START + SLOT_MS + 45 * MINUTE_MS)
-    for path in home.deliveries.rglob("*.jsonl"):
-        path.write_bytes(b"")
+    empty_manifests(home)
     survey(home)
     assert causes(home, SLOT) == dict.fromkeys(range(4), ("computed_not_published", ""))
 
@@ -186,7 +151,7 @@ def test_ages_are_whole_slots_and_business_days() -> None:
 
 def test_numbers_and_the_oldest_are_told_by_cause_and_area() -> None:
     columns = (np.array(each) for each in ([3, 5], [7, 9], [9, 9], [3, 1], [6, 9], [0, 0], [1, 1], [3, 4]))
-    found = Stagnated(*columns)
+    found = Stagnated(*columns, ("",))
     assert found.numbers() == {"03": {"not_collected": 1}, "04": {"quarantined": 1}}
     assert len(found.of_cause("quarantined")) == 1
 

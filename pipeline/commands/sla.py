@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show how the promise stands: slots, areas, latencies, what is late, where, since when, and what to do."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from koma.errors import IdentifierError, KomaError
+from koma.output import emit, fail, note
+from koma.settings import load_settings
+
+app = typer.Typer(help=__doc__, add_completion=False, epilog="Example: koma sla --watch")
+
+Home = Annotated[Path | None, typer.Option(metavar="PATH", help="Data directory, instead of KOMA_HOME.")]
+At = Annotated[str, typer.Option(metavar="TIME", help="The time it is, in JST, instead of the home's clock.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON line on standard output.")]
+Slots = Annotated[int, typer.Option(min=1, max=2160, help="How many slots, back from the newest that has ended.")]
+CLEAR = "\x1b[H\x1b[2J"
+
+
+@app.callback(invoke_without_command=True, epilog="Example: koma sla --watch")
+def sla(
+    context: typer.Context,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until stopped.")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two screens of --watch.")] = 5.0,
+    times: Annotated[int, typer.Option(min=1, help="With --watch, end after so many screens.")] = 1 << 31,
+    slots: Slots = 8,
+    at: At = "",
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Show how the promise stands, alarms first; surveys what is due on the way.
+
+    Goes by the clock of the running watch, else by that of the settings, else by the data's own.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from koma.slots import parse_jst  # noqa: PLC0415  Arrow and numba load only when the command runs
+    from pipeline.home import open_home  # noqa: PLC0415
+    from pipeline.ledger.model import as_json  # noqa: PLC0415
+    from pipeline.ledger.reading import business_now, read_model  # noqa: PLC0415
+    from pipeline.ledger.screen import lines_of  # noqa: PLC0415
+
+    try:
+        settings = load_settings(home=home)
+        opened = open_home(settings.home, create=False)
+        for screen in range(times if watch else 1):
+            if screen:
+                time.sleep(every)
+            clock, now_ms = business_now(opened, settings)
+            model = read_model(opened, parse_jst(at) if at else now_ms, clock=clock, slots=slots)
+            if json:
+                emit(as_json(model))
+                continue
+            note((CLEAR if watch and sys.stderr.isatty() else "") + "\n".join(lines_of(model)))
+    except KomaError as error:
+        fail(error, as_json=json)
+    except KeyboardInterrupt:
+        return
+
+
+@app.command(epilog="Example: koma sla stagnated --cause quarantined")
+def stagnated(
+    *,
+    cause: Annotated[str, typer.Option(metavar="CAUSE", help="Only points of this cause.")] = "",
+    area: Annotated[str, typer.Option(metavar="01..10", help="Only points of this area.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Most points shown.")] = 1000,
+    slots: Slots = 2160,
+    at: At = "",
+    home: Home = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON line a point on standard output.")] = False,
+) -> None:
+    """Name the points of which something was due and is not there, the longest missing first.
+
+    Causes: not_collected, quarantined, master_mismatch, waiting_for_pair, refused, computed_not_published, and
+    published_not_fetched, of the files that wait at the gateway.
+    """
+    from koma.slots import parse_jst  # noqa: PLC0415  see above
+    from pipeline.home import open_home  # noqa: PLC0415
+    from pipeline.ledger.causes import CAUSES, STATES  # noqa: PLC0415
+    from pipeline.ledger.model import point_json  # noqa: PLC0415
+    from pipeline.ledger.reading import business_now, named_points  # noqa: PLC0415
+    from pipeline.ledger.screen import points_of  # noqa: PLC0415
+
+    known = [STATES[each] for each in CAUSES]
+    try:
+        if cause and cause not in known:
+            raise IdentifierError(f"there is no cause {cause!r}", hint=f"one of {', '.join(known)}")
+        settings = load_settings(home=home)
+        opened = open_home(settings.home, create=False)
+        clock, now_ms = business_now(opened, settings)
+        now_ms = parse_jst(at) if at else now_ms
+        found = named_points(opened, now_ms, clock=clock, cause=cause, area=area, slots=slots, limit=limit)
+        if json:
+            for each in found:
+                emit(point_json(each))
+        elif found:
+            note("\n".join(points_of(found)))
+            note(f"{len(found):,} points shown" + ("; more with --limit" if len(found) == limit else ""))
+        else:
+            note("no point stagnates")
+    except KomaError as error:
+        fail(error, as_json=json)
