@@ -67,6 +67,7 @@ def shard_cells(
     the master's own.
     """
     columns, blocks = dated(view) if columns is None else columns, _measured(view, shard)
+    columns, blocks = dated(view), measured(view, shard)
     first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
     totals = Totals(*(np.zeros((size, 3), np.int64) for size in (len(view.retailers), len(view.bgs), 256)))
     counts = np.zeros(len(view.retailers) * READY_STEPS, np.int64)
@@ -118,6 +119,6 @@ def _room(count: int) -> Timeline:
     )
 
 
-def _measured(view: MasterView, shard: int) -> NDArray[np.int64]:
+def measured(view: MasterView, shard: int) -> NDArray[np.int64]:
     """Return the measures of a shard's blocks."""
     return view.block_measures.reshape(-1, MEASURES)[view.block_of[shard] : view.block_of[shard + 1]]

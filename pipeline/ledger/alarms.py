@@ -83,9 +83,10 @@ def _of_stagnation(lines: Sequence[SlotLine], found: Stagnation, unknown_meters:
                 severity = PAGE if page else TICKET if cause in STRUCTURAL else NOTICE
                 yield Alarm("stagnated", severity, _since(found, area, cause), area, text, TO_DO[cause])
     yield from _of_incomplete(newest)
-    if unknown_meters and not found.by_cause.get(STATES[MASTER_MISMATCH]):
+    bare = found.by_cause.get(STATES[MASTER_MISMATCH], 0)
+    if unknown_meters > bare:
         since_ms = newest.start_ms if newest is not None else 0
-        text = f"reads of {unknown_meters:,} unknown meters wait, and every point has a meter"
+        text = f"reads of {unknown_meters:,} unknown meters wait, and {bare:,} points have no meter"
         yield Alarm("unknown_meters", TICKET, since_ms, "", text, TO_DO[MASTER_MISMATCH])
 
 

@@ -47,12 +47,14 @@ class Evidence:
     """What speaks for a cause, of one stamp.
 
     Attributes:
-        quarantined: installation (`shard << SHARD_LOCAL_BITS | local`) to the code under which its read lies.
+        quarantined: installations (`shard << SHARD_LOCAL_BITS | local`), ascending, whose read lies in quarantine.
+        codes: under which code, of each.
         moved: installations of meters whose reads are held: no installation of theirs holds at the stamp.
         unknown: how many meters sent reads that no master row names.
     """
 
-    quarantined: dict[int, str] = field(default_factory=dict)
+    quarantined: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
+    codes: NDArray[Any] = field(default_factory=lambda: np.empty(0, object))
     moved: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, np.uint32))
     unknown: int = 0
 
@@ -68,36 +70,39 @@ class _Refused:
 
 def evidence_at(home: Home, state: State, view: MasterView, stamp: int) -> Evidence:
     """Gather what came for a stamp and was not taken."""
-    found = Evidence()
+    found, parts = Evidence(), [(np.empty(0, np.uint32), np.empty(0, object))]
     for path in sorted(home.path("quarantine").glob("*.parquet")):
         refused = _refused(path)
         near = np.abs(refused.ms - stamp * MS_PER_SLOT) <= NEAR_MS
         if near.any():
-            found.quarantined |= _by_install(view, refused.keys[near], refused.codes[near], stamp)
+            parts += _by_install(view, refused.keys[near], refused.codes[near], stamp)
+    installs, codes = (np.concatenate(column) for column in zip(*parts, strict=True))
+    found.quarantined, first = np.unique(installs, return_index=True)
+    found.codes = codes[first]
     held = [read_columns(home.path("held") / name)[0] for name in state.held]
     keys = [_held_keys(columns, stamp) for columns in held]
     if any(map(len, keys)):
         distinct = np.unique(np.concatenate(keys), axis=0)
-        installs = np.empty(len(distinct), np.int64)
-        any_installs(view.table, view.chain_install, distinct, installs)
-        found.unknown = int(np.count_nonzero(installs < 0))
-        found.moved = np.unique(installs[installs >= 0]).astype(np.uint32)
+        anywhere = np.empty(len(distinct), np.int64)
+        any_installs(view.table, view.chain_install, distinct, anywhere)
+        found.unknown = int(np.count_nonzero(anywhere < 0))
+        found.moved = np.unique(anywhere[anywhere >= 0]).astype(np.uint32)
     return found
 
 
-def _by_install(view: MasterView, keys: NDArray[np.uint64], codes: NDArray[Any], stamp: int) -> dict[int, str]:
-    """Return the code of each installation that stands at a stamp and whose meter is among some."""
+def _by_install(
+    view: MasterView, keys: NDArray[np.uint64], codes: NDArray[Any], stamp: int
+) -> Iterator[tuple[NDArray[np.uint32], NDArray[Any]]]:
+    """Yield the installations of some meters that stand at a stamp, and the code of each."""
     rows = len(keys)
     zeros = np.zeros(rows, np.uint32)
     times = np.zeros(rows, np.int64)
-    found: dict[int, str] = {}
     for registers in ((zeros, zeros + NO_READ), (zeros + NO_READ, zeros)):
         batch = ReadBatch("", keys, times, times, *registers, np.arange(rows))
         judged = Judged(np.zeros(rows, np.uint8), np.full(rows, stamp, np.int32), {})
         routed = route(batch, judged, view)
         for each in (*routed.found, *routed.shared):
-            found |= dict(zip(each.install.tolist(), codes[each.row].tolist(), strict=True))
-    return found
+            yield each.install, codes[each.row]
 
 
 def _held_keys(columns: dict[str, NDArray[Any]], stamp: int) -> NDArray[np.uint64]:

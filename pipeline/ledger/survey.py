@@ -20,7 +20,7 @@ from pipeline.ledger.histogram import BUCKETS
 from pipeline.ledger.published import Published, published_of, unpublished
 from pipeline.ledger.survey_kernels import NO_LOCAL, Seen, survey
 from pipeline.master import MasterView
-from pipeline.shard_cells import dated, slot_ends
+from pipeline.shard_cells import dated, measured, slot_ends
 from pipeline.state import State
 
 AREAS: Final = 16
@@ -90,6 +90,7 @@ def _look(
 ) -> tuple[Seen, NDArray[np.int64], NDArray[np.int64]]:
     """Run the kernel over all shards; returns what it saw of each point, and the sums."""
     book, columns = open_book(home.root, state.batches), dated(view)
+    instants = np.array([instant_ms], np.int64)
     whole = Seen(
         np.zeros(view.n_points, np.uint8),
         np.zeros(view.n_points, np.uint16),
@@ -108,7 +109,7 @@ def _look(
             np.zeros_like(whole.arrivals),
             np.zeros_like(whole.told),
         )
-        survey(columns, first, slot, ends, instant_ms, part)
+        survey(columns, measured(view, shard), first, slot, ends, instants, part)
         there = part.lacking != NO_LOCAL
         part.lacking[there] |= np.uint32(shard << SHARD_LOCAL_BITS)
         return part.arrivals, part.told
@@ -157,11 +158,9 @@ class _Missing:
     def judge(self, view: MasterView, start: Evidence, end: Evidence) -> None:
         """Let what came and was not taken speak."""
         for cause, evidence in ((causes.NOT_COLLECTED, end), (causes.WAITING_FOR_PAIR, start)):
-            if evidence.quarantined:
-                installs = np.array(sorted(evidence.quarantined), np.uint32)
-                found = np.flatnonzero((self.cause == cause) & np.isin(self.lacking, installs))
-                self.cause[found] = causes.QUARANTINED
-                self.code[found] = [evidence.quarantined[each] for each in self.lacking[found].tolist()]
+            found = np.flatnonzero((self.cause == cause) & np.isin(self.lacking, evidence.quarantined))
+            self.cause[found] = causes.QUARANTINED
+            self.code[found] = evidence.codes[np.searchsorted(evidence.quarantined, self.lacking[found])]
         self.unknown = end.unknown + len(end.moved)
         if self.unknown:
             bare = (self.cause == causes.NO_METER) | (self.cause == causes.REMOVED)

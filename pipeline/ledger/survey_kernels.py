@@ -19,6 +19,7 @@ from pipeline.cell_kernels import (
     Dated,
     Ends,
     cell_at,
+    difference,
     has_value,
     register_at,
 )
@@ -27,7 +28,8 @@ from pipeline.ledger import causes
 from pipeline.ledger.histogram import OCTAVE_BITS
 from pipeline.master.lookup_kernels import find
 from pipeline.master.view import CHAINED, NO_INSTALL
-from pipeline.register_kernels import arrival_of
+from pipeline.plain_kernels import BLOCK, NO_ROW, choose_rows, is_settled, number_rows
+from pipeline.register_kernels import arrival_of, register_of
 
 NO_LOCAL: Final = 0xFFFFFFFF
 _SECONDS_MAX: Final = (1 << 23) - 1
@@ -106,37 +108,91 @@ def count_arrivals(
 
 
 @kernel
-def survey(dated: Dated, first: int, slot: int, ends: Ends, instant_ms: int, seen: Seen) -> None:
-    """Look at the cells of the points from `first` on, as known at an instant."""
+def look_at(dated: Dated, p: int, k: int, slot: int, ends: Ends, instant_ms: int, seen: Seen) -> None:
+    """Look at the cell of one point, whatever its rows are; `k` is its place among those seen."""
     slot_start_ms = slot * MS_PER_SLOT
-    for k in range(len(seen.state)):
-        p = first + k
-        owner, quality, _, _ = cell_at(dated, p, slot, ends, instant_ms)
-        seen.owner[k] = owner
-        seen.lacking[k] = NO_LOCAL
-        if owner == NOBODY:
-            seen.state[k] = _NO_CELL
-            continue
-        count_arrivals(dated, p, slot_start_ms + MS_PER_SLOT, ends, instant_ms, seen.arrivals[dated.area[p]])
-        if owner == 0:
-            seen.state[k] = _UNASSIGNED
-            continue
-        seen.told[owner, dated.area[p], 0] += 1
-        if has_value(quality):
-            seen.told[owner, dated.area[p], 1] += 1
-            seen.state[k] = _AVAILABLE
-        elif quality == NO_TELEMETRY:
-            seen.state[k] = _NO_TELEMETRY
-        elif quality == NO_METER:
-            seen.state[k] = _NO_METER
-        elif quality == REMOVED:
-            seen.state[k] = _REMOVED
-        elif quality == BACKWARD:
-            seen.state[k] = _REFUSED
+    owner, quality, _, _ = cell_at(dated, p, slot, ends, instant_ms)
+    seen.owner[k] = owner
+    if owner == NOBODY:
+        seen.state[k] = _NO_CELL
+        return
+    count_arrivals(dated, p, slot_start_ms + MS_PER_SLOT, ends, instant_ms, seen.arrivals[dated.area[p]])
+    if owner == 0:
+        seen.state[k] = _UNASSIGNED
+        return
+    seen.told[owner, dated.area[p], 0] += 1
+    if has_value(quality):
+        seen.told[owner, dated.area[p], 1] += 1
+        seen.state[k] = _AVAILABLE
+    elif quality == NO_TELEMETRY:
+        seen.state[k] = _NO_TELEMETRY
+    elif quality == NO_METER:
+        seen.state[k] = _NO_METER
+    elif quality == REMOVED:
+        seen.state[k] = _REMOVED
+    elif quality == BACKWARD:
+        seen.state[k] = _REFUSED
+    else:
+        seen.state[k], seen.lacking[k] = lack_of(dated, p, slot_start_ms, ends, instant_ms)
+
+
+@inlined
+def plain_state(telemetry: int, start_known: bool, end_known: bool, quality: int) -> int:
+    """Return the state of a cell with one owner and one meter; `quality` is that of its value."""
+    if start_known and end_known:
+        return _AVAILABLE if quality != BACKWARD else _REFUSED
+    if telemetry == 0:
+        return _NO_TELEMETRY
+    return _WAITING if end_known else _NOT_COLLECTED
+
+
+@kernel
+def survey(
+    dated: Dated, blocks: NDArray[np.int64], first: int, slot: int, ends: Ends, instants: NDArray[np.int64], seen: Seen
+) -> None:
+    """Look at the cells of the points from `first` on, as known at the one instant in `instants`.
+
+    The rows of plain cells are found as an issue finds them (`pipeline.plain_kernels`), block by block; columns leave
+    their tuples first.
+    """
+    # fmt: off
+    (area, attr_of, _, attr_telemetry, attr_cap_dwh, _, _, supply_of, _, _, supply_retailer, _, _, _, install_of,
+     install_local, _, _, install_modulus, install_factor, _, _, _, _) = dated
+    # fmt: on
+    start_word, start_base_ms, end_word, end_base_ms, other_local, _, _, _ = ends
+    state, owners, lacking, arrivals, told = seen
+    instant_ms, slot_end_ms = instants[0], slot * MS_PER_SLOT + MS_PER_SLOT
+    chosen = np.empty((3, BLOCK), np.uint64)
+    for block in range(len(blocks)):
+        begin = first + block * BLOCK
+        cells = min(BLOCK, first + len(state) - begin)
+        if len(other_local) > 0 or not is_settled(blocks[block], slot, instants):
+            choose_rows(dated, begin, begin + cells, slot, instants, other_local, chosen)
         else:
-            state, local = lack_of(dated, p, slot_start_ms, ends, instant_ms)
-            seen.state[k] = state
-            seen.lacking[k] = local
+            number_rows(chosen, cells, attr_of[begin], supply_of[begin], install_of[begin])
+        for k in range(cells):
+            p, place = np.uint64(begin + k), np.uint64(begin + k - first)
+            a, s, i = chosen[0, k], chosen[1, k], chosen[2, k]
+            lacking[place] = NO_LOCAL
+            if a == NO_ROW or supply_retailer[s] == 0:
+                look_at(dated, begin + k, begin + k - first, slot, ends, instant_ms, seen)
+                continue
+            owner, local, where = np.uint64(supply_retailer[s]), install_local[i], area[p]
+            start, end = start_word[local], end_word[local]
+            came_ms = arrival_of(end, end_base_ms)
+            start_known, end_known = arrival_of(start, start_base_ms) <= instant_ms, came_ms <= instant_ms
+            if end_known:
+                arrivals[where, bucket_of(came_ms - slot_end_ms)] += 1
+            quality = _NO_CELL
+            if start_known and end_known:
+                begun, ended, cap_dwh = register_of(start), register_of(end), attr_cap_dwh[a]
+                quality, _ = difference(begun, ended, install_modulus[i], install_factor[i], cap_dwh)
+            found = plain_state(attr_telemetry[a], start_known, end_known, quality)
+            owners[place], state[place] = owner, found
+            told[owner, where, 0] += 1
+            told[owner, where, 1] += found == _AVAILABLE
+            if found in (_WAITING, _NOT_COLLECTED):
+                lacking[place] = local
 
 
 @kernel
