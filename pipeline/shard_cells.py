@@ -66,8 +66,7 @@ def shard_cells(
     Ready rows come with the supply rows of their customer_refs where `references` asks for them. `columns` stand in for
     the master's own.
     """
-    columns, blocks = dated(view) if columns is None else columns, _measured(view, shard)
-    columns, blocks = dated(view), measured(view, shard)
+    columns, blocks = dated(view) if columns is None else columns, measured(view, shard)
     first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
     totals = Totals(*(np.zeros((size, 3), np.int64) for size in (len(view.retailers), len(view.bgs), 256)))
     counts = np.zeros(len(view.retailers) * READY_STEPS, np.int64)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Thirteen months of what was issued: update it, look into it, prove it, make it anew."""
+"""Keep, show and prove thirteen months of what was issued."""
 
 import time
 from datetime import date, datetime
@@ -44,7 +44,7 @@ _POLL_S = 5.0
 
 @app.callback()
 def history_commands() -> None:
-    """Thirteen months of what was issued: update it, look into it, prove it, make it anew."""
+    """Keep, show and prove thirteen months of what was issued."""
 
 
 @app.command(epilog="Example: koma history update --watch")

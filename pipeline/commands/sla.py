@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Show how the promise stands: slots, areas, latencies, what is late, where, since when, and what to do."""
+"""Show how the promise stands: what is late, where, since when."""
 
 import sys
 import time

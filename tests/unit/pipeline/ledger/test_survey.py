@@ -150,8 +150,9 @@ def test_ages_are_whole_slots_and_business_days() -> None:
 
 
 def test_numbers_and_the_oldest_are_told_by_cause_and_area() -> None:
-    columns = (np.array(each) for each in ([3, 5], [7, 9], [9, 9], [3, 1], [6, 9], [0, 0], [1, 1], [3, 4]))
-    found = Stagnated(*columns, ("",))
+    position, first, last, cells = (np.array(each) for each in ([3, 5], [7, 9], [9, 9], [3, 1]))
+    cause, code, owner, area = (np.array(each) for each in ([6, 9], [0, 0], [1, 1], [3, 4]))
+    found = Stagnated(position, first, last, cells, cause, code, owner, area, ("",))
     assert found.numbers() == {"03": {"not_collected": 1}, "04": {"quarantined": 1}}
     assert len(found.of_cause("quarantined")) == 1
 

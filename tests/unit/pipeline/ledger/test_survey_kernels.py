@@ -73,7 +73,7 @@ def test_both_ways_agree_on_every_column() -> None:
         for short, long in zip(
             seen_of(points, long_way=False, at_ms=at_ms), seen_of(points, long_way=True, at_ms=at_ms), strict=True
         ):
-            assert np.array_equal(short, long)
+            assert np.array_equal(np.asarray(short), np.asarray(long))
 
 
 def test_what_came_after_the_instant_is_not_seen() -> None:
