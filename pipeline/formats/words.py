@@ -4,6 +4,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.estimates.statuses import STATUSES, Status
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -32,14 +34,22 @@ class Word:
         return self.flag != "N"
 
 
+_IN_NEM12: Final = frozenset({"actual", "linear", "like_day", "agreed", "missing"})
+_IN_ESPI: Final = _IN_NEM12 - {"missing"}
+"""Of the statuses that share a form with another, the one that the form comes back as."""
+
+
+def _of_status(status: Status) -> Word:
+    """Give the word of a status of our own products; what it is elsewhere stands with the status."""
+    methods = tuple(each[1:] for each in status.nem12 if each[1:])
+    name, flag = status.name, status.nem12[0][0]
+    return Word(name, flag, methods, status.espi, nem12_own=name in _IN_NEM12, espi_own=name in _IN_ESPI)
+
+
 WORDS: Final[tuple[Word, ...]] = (
-    Word("actual", "A", espi=17, nem12_own=True, espi_own=True),
-    Word("rollover", "A", espi=17),
+    *(_of_status(each) for each in STATUSES),
     Word("spike", "A", espi=10),
-    Word("split", "S", ("17",), 9),
-    Word("linear", "S", ("17",), 9, nem12_own=True, espi_own=True),
-    Word("like_day", "S", ("14", "15"), 8, nem12_own=True, espi_own=True),
-    Word("agreed", "F", ("16",), 7, nem12_own=True, espi_own=True),
+    Word("digits", "A", espi=10),
     Word("substitute", "S", espi=16, nem12_own=True),
     Word("final_substitute", "F", espi=16, nem12_own=True),
     Word("estimate", "E", espi=12, nem12_own=True),
@@ -54,7 +64,6 @@ WORDS: Final[tuple[Word, ...]] = (
     Word("other", "", espi=16, espi_own=True),
     Word("verified", "A", espi=18, espi_own=True),
     Word("revenue_quality", "A", espi=19, espi_own=True),
-    Word("missing", "N", nem12_own=True),
     Word("backward", "N"),
     Word("no_meter", "N"),
     Word("removed", "N"),
