@@ -20,8 +20,8 @@ from pipeline.home import Home, publish, sync_filesystem
 from pipeline.journal import NEVER, Journal
 from pipeline.master import open_master
 from pipeline.master.carries import Carries
-from pipeline.master.view import FIRST_SLOT, OPEN_SLOT, MasterView
-from pipeline.register_files import RegisterFile, offset_type
+from pipeline.master.view import FIRST_SLOT, OPEN_SLOT
+from pipeline.register_files import RegisterFile, Section, section_columns
 from pipeline.state import Segment, State, Supersession
 
 _LOCAL = (1 << SHARD_LOCAL_BITS) - 1
@@ -37,17 +37,6 @@ class Carried:
     supersessions: tuple[Supersession, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Section:
-    """Reads of one stamp for one shard."""
-
-    stamp: int
-    shard: int
-    local: NDArray[np.uint32]
-    value: NDArray[np.uint32]
-    arrival: NDArray[np.int64]
-
-
 def carry_reads(home: Home, journal: Journal) -> int:
     """Carry the reads that the imports since the last time move, durably; return the version of the master to go by.
 
@@ -56,7 +45,7 @@ def carry_reads(home: Home, journal: Journal) -> int:
     """
     state = journal.state
     master = open_master(home.root, None)
-    carries = _carries_after(master, state.carried)
+    carries = Carries.after(master, state.carried)
     if not state.index.names or not len(carries.source):
         return master.version
     work = home.fresh_tmp("carry")
@@ -90,12 +79,6 @@ def carry_reads(home: Home, journal: Journal) -> int:
     return master.version
 
 
-def _carries_after(master: MasterView, version: int) -> Carries:
-    """Return what the imports after a version of the master move."""
-    rows = np.flatnonzero(master.carried_version > version)
-    return Carries(master.carried_from[rows], master.carried_to[rows], master.carried_lo[rows], master.carried_hi[rows])
-
-
 def _by_minute(carries: Carries) -> Carries:
     """Return the same with stamps that count minutes, those around a time inside a slot too."""
     inside = SLOT_MINUTES - 1
@@ -119,28 +102,14 @@ def carried(registers: Path, target: Path, state: State, carries: Carries) -> Ca
     decided = tuple(_decisions(state, carries))
     if not sections:
         return Carried((), decided)
-    first_ms = min(int(each.arrival.min()) for each in sections)
-    later_ms = np.concatenate([each.arrival for each in sections]) - first_ms
-    write_columns(
-        target,
-        {
-            "first_ms": np.array([first_ms], np.int64),
-            "stamp": np.array([each.stamp for each in sections], np.int32),
-            "shard": np.array([each.shard for each in sections], np.int32),
-            "counted": np.zeros(len(sections), np.uint8),
-            "offset": np.concatenate([[0], np.cumsum([len(each.local) for each in sections])]),
-            "local": np.concatenate([each.local for each in sections]),
-            "value": np.concatenate([each.value for each in sections]),
-            "later_ms": later_ms.astype(offset_type(int(later_ms.max()))),
-        },
-    )
+    write_columns(target, section_columns(sections, counted=False))
     latest: dict[int, int] = {}
     for each in sections:
         latest[each.stamp] = max(int(each.arrival.max()), latest.get(each.stamp, NEVER))
     return Carried((Segment(target.name, tuple(latest.items())),), decided)
 
 
-def _found(registers: Path, state: State, carries: Carries) -> Iterator[_Section]:
+def _found(registers: Path, state: State, carries: Carries) -> Iterator[Section]:
     """Yield the reads that carries find, by stamp and shard of their new installation."""
     shards = carries.source >> np.uint32(SHARD_LOCAL_BITS)
     if not len(shards):
@@ -159,7 +128,7 @@ def _found(registers: Path, state: State, carries: Carries) -> Iterator[_Section
                 for target, columns in _taken(files[name], stamp, shard, carries, chosen):
                     parts.setdefault(target, []).append(columns)
         for target, found in sorted(parts.items()):
-            yield _Section(stamp, target, *(np.concatenate(each) for each in zip(*found, strict=True)))
+            yield Section(stamp, target, *(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
 def _taken(
@@ -186,7 +155,5 @@ def _taken(
 def _decisions(state: State, carries: Carries) -> Iterable[Supersession]:
     """Yield decisions on reads that are carried, as they hold for the new installation."""
     for each in state.supersessions:
-        source = each.shard << SHARD_LOCAL_BITS | each.local
-        here = (carries.source == source) & (carries.lo <= each.stamp) & (each.stamp <= carries.hi)
-        for target in carries.target[here].tolist():
-            yield Supersession(target >> SHARD_LOCAL_BITS, target & _LOCAL, each.stamp, each.value, each.from_ms)
+        for shard, local in carries.targets(each.shard, each.local, each.stamp):
+            yield Supersession(shard, local, each.stamp, each.value, each.from_ms)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from koma.errors import HomeError
 from koma.settings import Settings
@@ -29,7 +28,7 @@ from pipeline.columns import sync_directory, sync_file, write_columns
 from pipeline.held import join_held
 from pipeline.home import Home
 from pipeline.journal import Journal, StampIndex
-from pipeline.register_files import RegisterFile, offset_type
+from pipeline.register_files import RegisterFile, Section, section_columns
 from pipeline.registers import Column, close_files
 
 SETTLED_MS = 3 * 3_600_000
@@ -206,55 +205,27 @@ def _write(
     chosen: dict[str, RegisterFile], stamp: int, work: Path, stem: str, stop: Callable[[], bool]
 ) -> Iterator[str]:
     """Write what the files elect at a stamp, durable; yield the names of the files it takes."""
-    shards: list[int] = []
-    pieces: list[tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]] = []
+    sections: list[Section] = []
     number = 0
     every = sorted({shard for file in chosen.values() for shard in file.shards(stamp)})
     for shard in every:
         if stop():
             raise _StoppedError
-        shards.append(shard)
-        pieces.append(_elected(chosen, stamp, shard))
-        if shard == every[-1] or sum(len(piece[0]) for piece in pieces) >= FILE_READS_MAX:
+        sections.append(_elected(chosen, stamp, shard))
+        if shard == every[-1] or sum(len(each.local) for each in sections) >= FILE_READS_MAX:
             name = f"{stem}-{number:02d}.col"
-            _write_file(work / name, stamp, shards, pieces)
-            shards, pieces, number = [], [], number + 1
+            write_columns(work / name, section_columns(sections, counted=True))
+            sync_file(work / name)
+            sections, number = [], number + 1
             yield name
 
 
-def _elected(
-    chosen: dict[str, RegisterFile], stamp: int, shard: int
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]:
-    """Return (local, value, arrival) of the reads that count among those of some files."""
+def _elected(chosen: dict[str, RegisterFile], stamp: int, shard: int) -> Section:
+    """Return the reads that count among those of some files."""
     parts = [reads for file in chosen.values() for reads in file.reads(*file.sections(stamp, shard))]
     column = Column.formed(stamp, parts)
     local = column.present()
-    return local.astype(np.uint32), column.values(local), column.arrivals(local)
-
-
-def _write_file(
-    path: Path,
-    stamp: int,
-    shards: Sequence[int],
-    pieces: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64]]],
-) -> None:
-    first_ms = min((int(arrival.min()) for _, _, arrival in pieces if len(arrival)), default=0)
-    last_ms = max((int(arrival.max()) for _, _, arrival in pieces if len(arrival)), default=0)
-    width = offset_type(last_ms - first_ms)
-    write_columns(
-        path,
-        {
-            "first_ms": np.array([first_ms], np.int64),
-            "stamp": np.full(len(shards), stamp, np.int32),
-            "shard": np.array(shards, np.int32),
-            "counted": np.ones(len(shards), np.uint8),
-            "offset": np.cumsum([0, *(len(local) for local, _, _ in pieces)], dtype=np.int64),
-            "local": np.concatenate([local for local, _, _ in pieces]),
-            "value": np.concatenate([value for _, value, _ in pieces]),
-            "later_ms": np.concatenate([(arrival - first_ms).astype(width) for _, _, arrival in pieces]),
-        },
-    )
-    sync_file(path)
+    return Section(stamp, shard, local.astype(np.uint32), column.values(local), column.arrivals(local))
 
 
 def _commit(

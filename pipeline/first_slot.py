@@ -21,9 +21,9 @@ def record_first_slot(journal: Journal, settings: Settings) -> None:
 
 def contradiction(state: State, settings: Settings) -> str:
     """Say that the setting names another slot than the one the home began with; nothing where it does not."""
-    if state.first_slot is None or settings.first_slot in {None, state.first_slot}:
+    if state.first_slot is None or settings.first_slot is None or settings.first_slot == state.first_slot:
         return ""
-    began, named = (format_jst(slot_start_ms(slot)) for slot in (state.first_slot, settings.first_slot or 0))
+    began, named = (format_jst(slot_start_ms(slot)) for slot in (state.first_slot, settings.first_slot))
     return f"this home began with the slot {began}; KOMA_FIRST_SLOT={named} changes nothing any more, take it away"
 
 

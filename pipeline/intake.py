@@ -68,11 +68,6 @@ class TakenIn:
         ), f"reads went astray: {counts}"
 
 
-def landed(home: Home) -> list[Path]:
-    """Return the hand-over files in landing, by name."""
-    return sorted(home.landing / each.name for each in entries(home.landing) if not each.objection)
-
-
 def finish_moves(home: Home, journal: Journal) -> None:
     """Move the files of the last intake to taken, as far as a crash left them in landing."""
     moved: set[Path] = set()
@@ -131,8 +126,11 @@ def take_in(
     rejudge = held and may_rejudge(home, state)
     result = TakenIn()
     if files is None:
-        result.waiting += sorted((each.facts for each in entries(home.landing) if each.objection), key=str)
-    files = landed(home) if files is None else [path for path in files if path.exists()]
+        there = list(entries(home.landing))
+        result.waiting += sorted((each.facts for each in there if each.objection), key=str)
+        files = sorted(home.landing / each.name for each in there if not each.objection)
+    else:
+        files = [path for path in files if path.exists()]
     if not files and not rejudge:
         return result
     while True:

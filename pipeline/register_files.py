@@ -5,7 +5,7 @@ It holds reads as they came, duplicates too: which of them counts is elected whe
 of the files. `pipeline.prefilter.cut` makes its columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,40 @@ class RegisterFile:
                 self._first_ms,
                 bool(columns["counted"][number]),
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """Reads of one stamp for one shard, to be written; columns of equal length, arrivals in ms UTC."""
+
+    stamp: int
+    shard: int
+    local: NDArray[np.uint32]
+    value: NDArray[np.uint32]
+    arrival: NDArray[np.int64]
+
+
+def section_columns(sections: Sequence[Section], *, counted: bool) -> dict[str, NDArray[Any]]:
+    """Return the columns of a register file of some sections, in their order.
+
+    Args:
+        sections: by stamp and shard.
+        counted: False where the reads were counted at another installation, which shares them.
+
+    """
+    arrivals = np.concatenate([each.arrival for each in sections])
+    first_ms = int(arrivals.min()) if len(arrivals) else 0
+    later_ms = arrivals - first_ms
+    return {
+        "first_ms": np.array([first_ms], np.int64),
+        "stamp": np.array([each.stamp for each in sections], np.int32),
+        "shard": np.array([each.shard for each in sections], np.int32),
+        "counted": np.full(len(sections), counted, np.uint8),
+        "offset": np.cumsum([0, *(len(each.local) for each in sections)], dtype=np.int64),
+        "local": np.concatenate([each.local for each in sections]),
+        "value": np.concatenate([each.value for each in sections]),
+        "later_ms": later_ms.astype(offset_type(int(later_ms.max(initial=0)))),
+    }
 
 
 def offset_type(span_ms: int) -> type[np.unsignedinteger[Any] | np.signedinteger[Any]]:

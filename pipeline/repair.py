@@ -5,26 +5,23 @@ Acts take turns by a lock of their own, not the home's: a `pipeline run --watch`
 and handing over again beside it is what its operator wants.
 """
 
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from koma.errors import HomeError
-from koma.limits import SHARD_LOCAL_BITS
 from koma.slots import MS_PER_SLOT
 from pipeline.columns import replace_file, sync_directory
 from pipeline.home import Home, sync_filesystem
 from pipeline.journal import Journal, Supersession
 from pipeline.master import MasterView, open_master
+from pipeline.master.carries import Carries
 from pipeline.master.view import OPEN_MS
 
 LOG = "replayed.jsonl"
@@ -90,14 +87,6 @@ def _record(home: Home, ids: Iterable[str], act: str, by: str, why: str) -> None
     replace_file(home.path("quarantine") / LOG, text.encode())
 
 
-@contextmanager
-def _one_at_a_time(home: Home) -> Iterator[None]:
-    """Wait until no other act of repair is under way; each sees what the one before has settled."""
-    with (home.path("run") / "repair.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def _wanted(home: Home, ids: Sequence[str]) -> list[Entry]:
     found = {entry.id: entry for entry in entries(home)}
     for each in ids:
@@ -116,7 +105,7 @@ def replay(home: Home, ids: Sequence[str], *, by: str, why: str) -> tuple[Path |
         HomeError: an id is not in quarantine, or was settled already.
 
     """
-    with _one_at_a_time(home):
+    with home.in_turn("repair"):
         return _replay(home, _wanted(home, ids), by=by, why=why)
 
 
@@ -154,7 +143,7 @@ def supersede(home: Home, entry_id: str, *, by: str, why: str) -> Supersession:
         HomeError: the id is no conflict in quarantine, or the master gives the register of that time itself.
 
     """
-    with _one_at_a_time(home):
+    with home.in_turn("repair"):
         return _supersede(home, _wanted(home, [entry_id])[0], by=by, why=why)
 
 
@@ -172,7 +161,7 @@ def _supersede(home: Home, entry: Entry, *, by: str, why: str) -> Supersession:
         )
     master, stamp = open_master(home.root, None), stamp_ms // MS_PER_SLOT
     places = [(row["shard"], row["local"])]
-    places += _carried_to(master, *places[0], stamp)
+    places += Carries.after(master, -1).targets(*places[0], stamp)
     if any(_given_by_master(master, shard, local, stamp_ms) for shard, local in places):
         raise HomeError(
             f"the master gives the register of meter {row['meter_id']} at {row['read_at'].isoformat()}",
@@ -189,14 +178,6 @@ def _supersede(home: Home, entry: Entry, *, by: str, why: str) -> Supersession:
             journal.close()
     _record(home, [entry_id], "supersede", by, why)
     return decision
-
-
-def _carried_to(master: MasterView, shard: int, local: int, stamp: int) -> list[tuple[int, int]]:
-    """Return the installations to which later imports moved the reads of one at a stamp: shard and local index."""
-    source = shard << SHARD_LOCAL_BITS | local
-    here = (master.carried_from == source) & (master.carried_lo <= stamp) & (stamp <= master.carried_hi)
-    targets = np.unique(master.carried_to[here]).tolist()
-    return [(each >> SHARD_LOCAL_BITS, each & ((1 << SHARD_LOCAL_BITS) - 1)) for each in targets]
 
 
 def _given_by_master(view: MasterView, shard: int, local: int, stamp_ms: int) -> bool:

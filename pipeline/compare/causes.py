@@ -30,71 +30,37 @@ class Cause:
     do: str
 
 
-class _Causes(NamedTuple):
-    """Every cause, in the order of the table that people see."""
-
-    revision: Cause
-    retailer: Cause
-    unknown_point: Cause
-    voltage: Cause
-    not_supplied: Cause
-    not_issued: Cause
-    unreadable: Cause
-    absent: Cause
-    no_value: Cause
-    missing: Cause
-    backward: Cause
-    no_meter: Cause
-    removed: Cause
-    no_telemetry: Cause
-    shifted: Cause
-    boundary: Cause
-    unit: Cause
-    coefficient: Cause
-    rounding: Cause
-    rollover: Cause
-    spike: Cause
-    unexplained: Cause
-
-
-CAUSES: Final = _Causes(
-    revision=Cause(
-        "revision", "one side stands at another revision of the same value", "Compare again when both have closed"
-    ),
-    retailer=Cause("retailer", "the cell goes to different retailers", "Hold supply.csv against the contracts"),
-    unknown_point=Cause("unknown_point", "our master does not know the point", "Import the point"),
-    voltage=Cause("voltage", "our master has the point at high voltage", "Correct `voltage` of points.csv"),
-    not_supplied=Cause(
-        "not_supplied", "no supply row of ours covers the slot", "Import the supply row, or ask why it was closed"
-    ),
-    not_issued=Cause("not_issued", "expected here, but not issued yet", "Compare again when the slot has closed"),
-    unreadable=Cause("unreadable", "a file of theirs for the slot cannot be read", "Get the file again"),
-    absent=Cause(
-        "absent", "they have no such cell", "Ask whether they know the point; else supply.csv has one too many"
-    ),
-    no_value=Cause("no_value", "they have no value and we do", "Nothing, if their collection is behind"),
-    missing=Cause("missing", "a register did not reach us", "Look for the read in their collection, quarantine, held"),
-    backward=Cause(
+CAUSES: Final = (
+    Cause("revision", "one side stands at another revision of the same value", "Compare again when both have closed"),
+    Cause("retailer", "the cell goes to different retailers", "Hold supply.csv against the contracts"),
+    Cause("unknown_point", "our master does not know the point", "Import the point"),
+    Cause("voltage", "our master has the point at high voltage", "Correct `voltage` of points.csv"),
+    Cause("not_supplied", "no supply row of ours covers the slot", "Import the supply row, or ask why it was closed"),
+    Cause("not_issued", "expected here, but not issued yet", "Compare again when the slot has closed"),
+    Cause("unreadable", "a file of theirs for the slot cannot be read", "Get the file again"),
+    Cause("absent", "they have no such cell", "Ask whether they know the point; else supply.csv has one too many"),
+    Cause("no_value", "they have no value and we do", "Nothing, if their collection is behind"),
+    Cause("missing", "a register did not reach us", "Look for the read in their collection, quarantine, held"),
+    Cause(
         "backward",
         "our register runs backward in the slot or beside it",
         "Look for an exchange the master does not know",
     ),
-    no_meter=Cause("no_meter", "our master has no meter at the point", "Import the installation"),
-    removed=Cause("removed", "our master has the meter removed", "Import the meter that followed"),
-    no_telemetry=Cause("no_telemetry", "our master has the point without telemetry", "Correct `telemetry`"),
-    shifted=Cause(
-        "shifted", "they have our value of the slot before or after", "Ask whether they name slots by their end"
-    ),
-    boundary=Cause(
+    Cause("no_meter", "our master has no meter at the point", "Import the installation"),
+    Cause("removed", "our master has the meter removed", "Import the meter that followed"),
+    Cause("no_telemetry", "our master has the point without telemetry", "Correct `telemetry`"),
+    Cause("shifted", "they have our value of the slot before or after", "Ask whether they name slots by their end"),
+    Cause(
         "boundary", "both slots around a stamp differ, their sum does not", "Compare the register at the common stamp"
     ),
-    unit=Cause("unit", "a power of ten lies between the values", "Hold unit_exponent against the meter"),
-    coefficient=Cause("coefficient", "a whole factor lies between the values", "Hold coefficient against the meter"),
-    rounding=Cause("rounding", "they have our value rounded", "Nothing, if they deliver fewer places"),
-    rollover=Cause("rollover", "the register rolled over; they count it otherwise", "Hold digits against the meter"),
-    spike=Cause("spike", "more than the contract allows; they hold it back", "Look at the reads of the meter"),
-    unexplained=Cause("unexplained", "none of the above", "Compare the registers of both ends, meter by meter"),
+    Cause("unit", "a power of ten lies between the values", "Hold unit_exponent against the meter"),
+    Cause("coefficient", "a whole factor lies between the values", "Hold coefficient against the meter"),
+    Cause("rounding", "they have our value rounded", "Nothing, if they deliver fewer places"),
+    Cause("rollover", "the register rolled over; they count it otherwise", "Hold digits against the meter"),
+    Cause("spike", "more than the contract allows; they hold it back", "Look at the reads of the meter"),
+    Cause("unexplained", "none of the above", "Compare the registers of both ends, meter by meter"),
 )
+"""In the order of the table that people see."""
 CODES: Final = tuple(each.code for each in CAUSES)
 NUMBER: Final = {code: number for number, code in enumerate(CODES)}
 _OURS_WITHOUT: Final = {

@@ -41,15 +41,15 @@ _KEPT: Final = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Differences:
-    """Cells of a retailer and slot that differ, ascending by point; -1 is a row that one side lacks."""
+    """Cells of a retailer and slot that differ, ascending by point; a side that lacks them stands as the other does."""
 
     retailer: str
     slot: int
     points: Cells
     ours: Cells
     theirs: Cells
-    has_ours: NDArray[np.bool_]
-    has_theirs: NDArray[np.bool_]
+    has_ours: bool
+    has_theirs: bool
     cause: NDArray[np.uint8]
 
 
@@ -64,7 +64,6 @@ class Comparison:
     only_theirs: list[str] = field(default_factory=list)
     cells: int = 0
     """Of a retailer, point and slot, that one side has at least."""
-    equal: int = 0
     refused: dict[Path, str] = field(default_factory=dict)
     """Files that could not be read, and why."""
     differences: pa.Table = field(default_factory=SCHEMA.empty_table)
@@ -73,6 +72,11 @@ class Comparison:
     def different(self) -> int:
         """Cells that differ."""
         return int(self.differences.num_rows)
+
+    @property
+    def equal(self) -> int:
+        """Cells that do not."""
+        return self.cells - self.different
 
     def causes(self) -> dict[str, dict[str, Any]]:
         """Give for each cause that occurs its cells, theirs less ours in dWh, and one cell as an example."""
@@ -113,9 +117,8 @@ def compare(home: Path, theirs: Path, *, workers: int = 2) -> Comparison:
         setattr(result, name, [format_jst(slot_start_ms(slot)) for slot in sorted(lone)])
     found: list[_Differences] = []
     with ThreadPoolExecutor(workers) as pool:
-        for cells, equal, differences in pool.map(_compared, repeat(sides), retailers, repeat(common)):
+        for cells, differences in pool.map(_compared, repeat(sides), retailers, repeat(common)):
             result.cells += cells
-            result.equal += equal
             found += differences
     _name_other_retailers(found)
     _name_unexpected(found, Expected(home))
@@ -126,8 +129,8 @@ def compare(home: Path, theirs: Path, *, workers: int = 2) -> Comparison:
     return result
 
 
-def _compared(sides: tuple[Side, Side], retailer: str, slots: Iterable[int]) -> tuple[int, int, list[_Differences]]:
-    """Compare a retailer's slots; return cells, equal ones, and the others."""
+def _compared(sides: tuple[Side, Side], retailer: str, slots: Iterable[int]) -> tuple[int, list[_Differences]]:
+    """Compare a retailer's slots; return how many cells there are, and those that differ."""
     ours, theirs = sides
 
     @lru_cache(maxsize=_KEPT)
@@ -135,7 +138,7 @@ def _compared(sides: tuple[Side, Side], retailer: str, slots: Iterable[int]) -> 
         ours_ever, theirs_ever = ours.cells(retailer, slot), theirs.cells(retailer, slot)
         return Beside(standing(latest(ours_ever)), latest(theirs_ever), ours_ever, theirs_ever)
 
-    cells, equal = 0, 0
+    cells = 0
     found: list[_Differences] = []
     known = set(slots)
     for slot in slots:
@@ -143,15 +146,9 @@ def _compared(sides: tuple[Side, Side], retailer: str, slots: Iterable[int]) -> 
         here = around[1]
         unreadable = any(path in theirs.refused for _, path in theirs.files.get(retailer, {}).get(slot, ()))
         found += _differing(retailer, slot, around, "unreadable" if unreadable else "absent")
-        row = here.theirs.beside(here.ours)
-        both = row >= 0
-        same = np.zeros(len(row), np.bool_)
-        same[both] = (here.ours.available[both] == here.theirs.available[row[both]]) & (
-            here.ours.energy[both] == here.theirs.energy[row[both]]
-        )
-        cells += len(here.ours) + len(here.theirs) - int(both.sum())
-        equal += int(same.sum())
-    return cells, equal, found
+        both = np.count_nonzero(here.theirs.beside(here.ours) >= 0)
+        cells += len(here.ours) + len(here.theirs) - int(both)
+    return cells, found
 
 
 def _differing(retailer: str, slot: int, around: list[Beside], alone: str) -> Iterator[_Differences]:
@@ -166,22 +163,21 @@ def _differing(retailer: str, slot: int, around: list[Beside], alone: str) -> It
     if len(both):
         points = here.ours.take(both)
         cause = causes_of(points, both, other, here, before, after)
-        yes = np.ones(len(both), np.bool_)
-        yield _Differences(retailer, slot, points, points, here.theirs.take(other), yes, yes, cause)
+        yield _Differences(retailer, slot, points, points, here.theirs.take(other), True, True, cause)  # noqa: FBT003  has both
     for side, opposite, code in ((here.ours, here.theirs, alone), (here.theirs, here.ours, "not_issued")):
         lone = side.take(opposite.beside(side) < 0)
         if len(lone):
-            mine = np.full(len(lone), side is here.ours)
+            mine = side is here.ours
             cause = np.full(len(lone), NUMBER[code], np.uint8)
-            yield _Differences(retailer, slot, lone, lone, lone, mine, ~mine, cause)
+            yield _Differences(retailer, slot, lone, lone, lone, mine, not mine, cause)
 
 
 def _name_other_retailers(found: list[_Differences]) -> None:
     """Give cells that the sides deliver to different retailers their cause."""
     by_slot: dict[int, tuple[list[_Differences], list[_Differences]]] = {}
     for each in found:
-        if not (each.has_ours & each.has_theirs).any():
-            by_slot.setdefault(each.slot, ([], []))[int(each.has_theirs[0])].append(each)
+        if not (each.has_ours and each.has_theirs):
+            by_slot.setdefault(each.slot, ([], []))[int(each.has_theirs)].append(each)
     for ours, theirs in by_slot.values():
         for some, others in ((ours, theirs), (theirs, ours)):
             whole = joined([each.points for each in others])
@@ -199,10 +195,9 @@ def _name_unexpected(found: list[_Differences], expected: Expected) -> None:
 
 def _table(each: _Differences) -> pa.Table:
     rows = len(each.points)
-    ours = each.has_ours & each.ours.available
-    theirs = each.has_theirs & each.theirs.available
+    no_ours, no_theirs = np.full(rows, not each.has_ours), np.full(rows, not each.has_theirs)
     quality = pa.DictionaryArray.from_arrays(
-        pa.array(each.ours.quality, pa.uint8(), mask=~each.has_ours | (each.ours.quality >= len(QUALITIES))),
+        pa.array(each.ours.quality, pa.uint8(), mask=no_ours | (each.ours.quality >= len(QUALITIES))),
         pa.array(QUALITIES, pa.string()),
     )
     cause = pa.DictionaryArray.from_arrays(pa.array(each.cause, pa.uint8()), pa.array(CODES, pa.string()))
@@ -211,11 +206,11 @@ def _table(each: _Differences) -> pa.Table:
             pa.array([each.retailer] * rows, pa.string()),
             point_ids(each.points),
             pa.array(np.full(rows, slot_start_ms(each.slot)), SCHEMA.field("slot_start").type),
-            pa.array(each.ours.energy, pa.int64(), mask=~ours),
-            pa.array(each.theirs.energy, pa.int64(), mask=~theirs),
+            pa.array(each.ours.energy, pa.int64(), mask=no_ours | ~each.ours.available),
+            pa.array(each.theirs.energy, pa.int64(), mask=no_theirs | ~each.theirs.available),
             quality.cast(pa.string()),
-            pa.array(each.ours.revision.astype(np.int16), pa.int16(), mask=~each.has_ours),
-            pa.array(each.theirs.revision.astype(np.int16), pa.int16(), mask=~each.has_theirs),
+            pa.array(each.ours.revision.astype(np.int16), pa.int16(), mask=no_ours),
+            pa.array(each.theirs.revision.astype(np.int16), pa.int16(), mask=no_theirs),
             cause.cast(pa.string()),
         ],
         schema=SCHEMA,

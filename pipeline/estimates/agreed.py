@@ -5,10 +5,8 @@ Each act is one line of `estimates/agreed.jsonl`, with who, when and why. Lines 
 further line, and what was agreed before then holds again. Of several values for a cell the one agreed last holds.
 """
 
-import fcntl
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -120,7 +118,7 @@ def agree(
         raise EstimateError(f"{energy_dwh} dWh are no energy a point can use", hint="Give kWh, 0 or more")
     if position_of(open_master(home.root, None), point_id) < 0:
         raise EstimateError(f"the master knows no supply point {point_id}", hint="Look at its 22 digits")
-    with _one_at_a_time(home):
+    with home.in_turn("agree"):
         number = len(agreements(home)) + 1
         each = Agreement(number, point_id, first, end, energy_dwh, by.strip(), why.strip(), format_utc(now_ms))
         record = {name: value for name, value in each.as_json().items() if name != "withdrawn"}
@@ -136,7 +134,7 @@ def withdraw(home: Home, number: int, *, by: str, why: str, now_ms: int) -> Agre
 
     """
     _attributed(by, why)
-    with _one_at_a_time(home):
+    with home.in_turn("agree"):
         known = agreements(home)
         if not 1 <= number <= len(known):
             raise EstimateError(f"there is no agreed value {number}", hint="koma agree list --all shows all")
@@ -156,13 +154,6 @@ def _attributed(by: str, why: str) -> None:
 
 def _log(home: Home) -> Path:
     return home.path("estimates") / LOG
-
-
-@contextmanager
-def _one_at_a_time(home: Home) -> Iterator[None]:
-    with (home.path("run") / "agree.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _append(home: Home, record: dict[str, Any]) -> None:

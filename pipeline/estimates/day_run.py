@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Estimating a day: what it is made from is read without holding the home, so a `--watch` may go on beside it."""
 
-import fcntl
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -66,7 +63,7 @@ def estimate_day(home: Home, settings: Settings, day: date) -> Estimated:
         HomeError: the home cannot be read.
 
     """
-    with _one_at_a_time(home):
+    with home.in_turn("estimates"):
         for attempt in range(ATTEMPTS):
             state = read_state(home.path("journal"))
             first_slot = _checked(state, settings, day)
@@ -115,10 +112,3 @@ def _checked(state: State, settings: Settings, day: date) -> int:
             hint="Registers are kept for KOMA_KEEP_REGISTERS_DAYS days",
         )
     return first_slot
-
-
-@contextmanager
-def _one_at_a_time(home: Home) -> Iterator[None]:
-    with (home.path("run") / "estimates.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -7,6 +7,7 @@ stamps that the new one covers, and did not cover before, have to be found there
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from koma.limits import SHARD_LOCAL_BITS
 from pipeline.master.ledger import Ledger
 from pipeline.master.lookup import first_stamps, last_stamps
+from pipeline.master.view import MasterView
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +33,18 @@ class Carries:
     target: NDArray[np.uint32]
     lo: NDArray[np.int32]
     hi: NDArray[np.int32]
+
+    @classmethod
+    def after(cls, view: MasterView, version: int) -> Self:
+        """Return what the imports after a version of the master move."""
+        rows = np.flatnonzero(view.carried_version > version)
+        return cls(view.carried_from[rows], view.carried_to[rows], view.carried_lo[rows], view.carried_hi[rows])
+
+    def targets(self, shard: int, local: int, stamp: int) -> list[tuple[int, int]]:
+        """Return the installations, shard and local index, to which the reads of one at a stamp move; each once."""
+        here = (self.source == shard << SHARD_LOCAL_BITS | local) & (self.lo <= stamp) & (stamp <= self.hi)
+        found = np.unique(self.target[here]).tolist()
+        return [(each >> SHARD_LOCAL_BITS, each & (1 << SHARD_LOCAL_BITS) - 1) for each in found]
 
 
 def carries_of(ledger: Ledger, shard: NDArray[np.uint16], local: NDArray[np.uint32]) -> Carries:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koma.settings import Settings
+from koma.slots import MS_PER_DAY
 from pipeline.handover.batch import ReadBatch
 from pipeline.rules.rule import Rule
 
 FUTURE_SLACK_MS: Final = 180_000
-DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Bounds:
     @classmethod
     def of(cls, settings: Settings) -> "Bounds":
         """Take the bounds from the settings."""
-        return cls(settings.stamp_tolerance_s * 1000, settings.too_old_days * DAY_MS)
+        return cls(settings.stamp_tolerance_s * 1000, settings.too_old_days * MS_PER_DAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from pipeline.intake import landed
+from pipeline import landing
 from pipeline.manual import manual_clock
 from pipeline.repair import entries
 from tests.faults import WHATS, Command, Life, Undisturbed, disturbed, forget
@@ -124,7 +124,7 @@ def test_what_an_operator_was_told_is_done_outlives_a_power_cut(life: Life, root
     cut_power(root, root.with_name(f"{root.name}.durable"), random.Random(1), names="none")  # noqa: S311
 
     if command == "replay":
-        assert [path.name for path in landed(home)] == ["replay-00000000.arrow"]
+        assert [each.name for each in landing.entries(home.landing)] == ["replay-00000000.arrow"]
         assert list(entries(home)) == []
     else:
         assert manual_clock(home).now_ms() == at("2026-10-08T00:00")
