@@ -5,7 +5,7 @@ A cell's timeline follows from the registers, the master and the instants alone;
 run again. Nothing here asks what earlier files held.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.books import open_book
 from pipeline.columns import Columns
 from pipeline.delivery import DeliveryFile, ManifestEntry, write_delivery
+from pipeline.directions import area_and_direction
 from pipeline.exchange import Elements, Reporting, read_element
 from pipeline.issuance_kernels import CLOSING, reference_rows
 from pipeline.journal import Supersession
@@ -29,6 +30,9 @@ from pipeline.shard_cells import shard_cells, slot_ends
 from pipeline.slot_rows import Facts, SlotRows, file_rows, has_lookups
 
 SLOTS_PER_ELEMENT = 48
+
+Sums = tuple[int, int, int]
+"""Cells, available ones, dWh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,14 @@ class SlotReport:
     available: int
     received: int
     energy_dwh: int
-    retailers: dict[str, tuple[int, int, int]]
-    groups: dict[str, tuple[int, int, int]]
-    areas: dict[str, tuple[int, int, int]]
+    retailers: dict[str, Sums]
+    groups: dict[str, Sums]
+    areas: dict[str, Sums]
+    directions: dict[str, dict[str, Sums]]
+    """By area: demand and generation apart."""
     closed: list[Closed] = field(default_factory=list)
     pending: bool = False
-    unbalanced: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    unbalanced: dict[str, Sums] = field(default_factory=dict)
     """The sums over retailers, balancing groups and areas, where they differ."""
 
 
@@ -196,9 +202,10 @@ def _slot_report(view: MasterView, slot: int, received: int, shards: list[Column
         for name, (a, b, c) in zip(names, (each.sum(axis=0) for each in (by_retailer, by_group, by_area)), strict=True)
     }
 
-    def rows(summed: NDArray[np.int64]) -> list[tuple[int, tuple[int, int, int]]]:
+    def rows(summed: NDArray[np.int64]) -> list[tuple[int, Sums]]:
         return [(k, (int(a), int(b), int(c))) for k, (a, b, c) in enumerate(summed) if a]
 
+    areas, directions = _areas(rows(by_area))
     supplied = whole - by_retailer[0]  # a cell that nobody supplies is counted apart, under 00000
     return SlotReport(
         slot=slot,
@@ -208,9 +215,22 @@ def _slot_report(view: MasterView, slot: int, received: int, shards: list[Column
         energy_dwh=int(supplied[2]),
         retailers={view.retailers[k]: row for k, row in rows(by_retailer)},
         groups={view.bgs[k]: row for k, row in rows(by_group)},
-        areas={f"{k:02d}": row for k, row in rows(by_area)},
+        areas=areas,
+        directions=directions,
         unbalanced=sums if len(set(sums.values())) > 1 else {},
     )
+
+
+def _areas(rows: Sequence[tuple[int, Sums]]) -> tuple[dict[str, Sums], dict[str, dict[str, Sums]]]:
+    """Return the sums of areas, and those of each by direction."""
+    areas: dict[str, Sums] = {}
+    directions: dict[str, dict[str, Sums]] = {}
+    for number, (cells, available, energy) in rows:
+        area, direction = area_and_direction(number)
+        before = areas.get(f"{area:02d}", (0, 0, 0))
+        areas[f"{area:02d}"] = before[0] + cells, before[1] + available, before[2] + energy
+        directions.setdefault(f"{area:02d}", {})[direction] = cells, available, energy
+    return dict(sorted(areas.items())), dict(sorted(directions.items()))
 
 
 class WriteDelivery(Reporting):

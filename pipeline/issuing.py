@@ -193,5 +193,6 @@ def _ledger_line(report: SlotReport, to_ms: int, files: int) -> bytes:
         "retailers": report.retailers,
         "balancing_groups": report.groups,
         "areas": report.areas,
+        "directions": report.directions,
     }
     return json.dumps(record, separators=(",", ":"), sort_keys=False).encode() + b"\n"

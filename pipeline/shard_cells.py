@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.cell_kernels import AVAILABLE, EXPECTED, Dated, Ends, Timeline, Totals
 from pipeline.columns import Columns
+from pipeline.directions import areas_by_direction
 from pipeline.journal import Supersession
 from pipeline.master import MasterView
 from pipeline.plain_kernels import MEASURES, READY_STEPS, timelines
@@ -64,9 +65,10 @@ def shard_cells(
     """Compute the cells of a shard at a slot over ascending instants; `real` of them are due, one may be ahead.
 
     Ready rows come with the supply rows of their customer_refs where `references` asks for them. `columns` stand in for
-    the master's own.
+    the master's own. Totals by area are by direction, too (`areas_by_direction`).
     """
     columns, blocks = dated(view) if columns is None else columns, measured(view, shard)
+    columns = columns._replace(area=areas_by_direction(view))
     first, last = int(view.shard_points[shard]), int(view.shard_points[shard + 1])
     totals = Totals(*(np.zeros((size, 3), np.int64) for size in (len(view.retailers), len(view.bgs), 256)))
     counts = np.zeros(len(view.retailers) * READY_STEPS, np.int64)

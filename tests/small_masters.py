@@ -122,7 +122,9 @@ def master(points: Sequence[Point]) -> MasterView:
         "shard_points": np.array([0, len(points)]),
     }
     empty: dict[str, Any] = {each.name: np.empty(0) for each in fields(MasterView)}
-    arrays = empty | dated(points)._asdict() | known
+    columns = dated(points)._asdict()
+    known["install_register"] = np.zeros(len(columns["install_local"]), np.uint8)
+    arrays = empty | columns | known
     return MasterView(**(arrays | measured(arrays.__getitem__)))
 
 
@@ -139,6 +141,5 @@ def computed(points: Sequence[Point], slot: int, registers: Ends) -> list[tuple[
     owned = [each for each in found if each[0] != NOBODY]
     retailer, bg, area = (columns[f"total_{name}"].reshape(-1, 3) for name in ("retailer", "bg", "area"))
     assert retailer.sum(axis=0).tolist() == area.sum(axis=0).tolist() == bg.sum(axis=0).tolist()
-    assert int(area[3, 0]) == len(owned)
-    assert int(area[3, 2]) == sum(energy for _, _, energy in owned)
+    assert area.sum(axis=0)[[0, 2]].tolist() == [len(owned), sum(energy for _, _, energy in owned)]
     return found

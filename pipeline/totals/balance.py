@@ -12,7 +12,8 @@ from typing import Any
 
 from koma.energy import format_kwh
 from koma.slots import format_jst, slot_start_ms
-from pipeline.totals.cells import AREA, DEMAND, GENERATION, SlotSums
+from pipeline.directions import DEMAND, GENERATION
+from pipeline.totals.cells import AREA, SlotSums
 from pipeline.totals.declared import Contribution
 from pipeline.totals.exact import exact_text, whole_dwh
 from pipeline.totals.rates import Rates

@@ -20,6 +20,7 @@ from koma.slots import MS_PER_SLOT, slot_start_ms
 from pipeline.books import open_book
 from pipeline.cell_kernels import Dated
 from pipeline.columns import Columns
+from pipeline.directions import DIRECTIONS, direction_numbers
 from pipeline.home import Home
 from pipeline.journal import State
 from pipeline.master import MasterView
@@ -29,9 +30,6 @@ from pipeline.quality import has_value
 from pipeline.ready_kernels import unpack_ready
 from pipeline.shard_cells import TOTALS, dated, shard_cells, slot_ends
 
-DIRECTIONS: Final = ("demand", "generation", "mixed", "unknown")
-"""Which register counts a point: import, export, both in one slot, or none is known."""
-DEMAND, GENERATION, MIXED, UNKNOWN = DIRECTIONS
 RETAILER, GROUP, AREA = "retailer", "balancing_group", "area"
 BY: Final = (RETAILER, GROUP, AREA)
 _AREAS: Final = 11
@@ -234,9 +232,7 @@ def _directions(view: MasterView, first: int, last: int, slot: int, instant_ms: 
     exports = installs.cut(view.install_register) == 1
     some = installs.any(counts)
     counts |= known & ~some[installs.owner]
-    demand, generation = installs.any(counts & ~exports), installs.any(counts & exports)
-    either = [demand & ~generation, generation & ~demand, demand & generation]
-    return np.select(either, [0, 1, 2], 3).astype(np.int64)
+    return direction_numbers(installs.any(counts & ~exports), installs.any(counts & exports)).astype(np.int64)
 
 
 def _changes_after(view: MasterView, shard: int, slot: int) -> int:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from koma.energy import format_kwh
 from koma.slots import format_jst, slot_start_ms
-from pipeline.totals.cells import BY, DEMAND, GENERATION, NOTHING, Key, SlotSums, Sum
+from pipeline.directions import DEMAND, GENERATION
+from pipeline.totals.cells import BY, NOTHING, Key, SlotSums, Sum
 from pipeline.totals.exact import Rounding, at_generation_end, exact_text, whole_dwh
 from pipeline.totals.rates import Rates
 

@@ -2,16 +2,19 @@
 """A11, I3: an interconnector is missing from the formula and the sign of an area's balance turns; a plant is imported
 twice. Each is named with its slot and source, stops no delivery, and is gone once it is put right."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.alarms import latest_alarms
 from pipeline.journal import read_state
 from pipeline.totals.records import record
 from tests.balanced import (
+    AREA,
     BALANCE_DWH,
     CONTROL,
     ENERGY_KWH,
@@ -36,6 +39,7 @@ WELL, NO_LINK, TWICE, SIGN = range(SLOTS)
 ROOF = "ROOF"
 RIGHT = "a slot that lacks nothing is balanced to the dWh; energy of a source that was taken back is named"
 APART = "generation is taken from demand in no total"
+LEDGER = "the ledger tells demand and generation of an area apart"
 MISSING = "the missing interconnector is named"
 TURNED = "the turned sign of the balance is an alarm"
 ONCE = "a plant that was imported twice counts once"
@@ -64,6 +68,8 @@ def story(folder: Path) -> Mapping[str, str]:
     run(home)
     delivered = digests(home.deliveries)
 
+    ledger = (home.path("ledger") / "slots-20261006.jsonl").read_text().splitlines()
+    (apart, *_) = [line["directions"][AREA] for line in map(json.loads, ledger) if line["available"] == 2]
     declare(home, source_energy=energy(NO_LINK, of={LINK: "-358"}))
     declare(home, replace=True, source_energy=energy(TWICE, SIGN))
     right = checked(home)
@@ -74,6 +80,7 @@ def story(folder: Path) -> Mapping[str, str]:
     return {
         RIGHT: differing((balances[WELL], found(slots[WELL])), (BALANCE_DWH, {"source_undeclared": ROOF})),
         APART: differing((well.demand, well.generation), (10_000_000, 30_000)),
+        LEDGER: differing(apart, {"demand": [1, 1, 9_500_000], "generation": [1, 1, 30_000]}),
         MISSING: differing(found(slots[NO_LINK]).get("source_absent"), LINK),
         TURNED: differing((balances[NO_LINK], found(slots[NO_LINK]).get("balance_sign")), (WITHOUT_LINK_DWH, CONTROL)),
         ONCE: differing(balances[TWICE], BALANCE_DWH),
@@ -102,6 +109,7 @@ GUARDS = [
     Guard("pipeline.totals.sources.against_direction", _nothing, AGAINST),
     Guard("pipeline.totals.sources.has_meter", lambda *_: False, METERED),
     Guard("pipeline.totals.cells._directions", _all_demand, APART),
+    Guard("pipeline.directions._of_points", lambda offsets, _: np.zeros(len(offsets) - 1, np.uint8), LEDGER),
     Guard("pipeline.alarms.standing", lambda _: [], KEPT),
 ]
 

@@ -95,6 +95,7 @@ class World:
             "install_factor": self._pick(100, 1000, 1000, 10**8, count=rows),
             "install_first": self._pick(-1, 3, count=rows),
             "install_last": self._pick(-1, 9_000, count=rows),
+            "install_register": self._pick(0, 0, 0, 1, count=rows).astype(np.uint8),
         }
 
     def ends(self, others: int) -> Ends:
@@ -168,5 +169,8 @@ def test_the_short_way_leads_where_the_long_one_does(seed: int, due: int, ahead:
         assert 0 < row[1] < NOBODY
         assert all(owner == row[1] and quality > SPIKE for _, owner, quality, _ in waiting)
         assert wanted[p][0][0] == 0
-    for name, table in totals._asdict().items():
-        assert columns[f"total_{name}"].reshape(-1, 3).tolist() == table.tolist()
+    for name in ("retailer", "bg"):
+        assert columns[f"total_{name}"].reshape(-1, 3).tolist() == getattr(totals, name).tolist()
+    by_direction = columns["total_area"].reshape(16, 16, 3)
+    assert by_direction.sum(axis=0).tolist() == totals.area[:16].tolist()
+    assert (by_direction[:4, 1:3].sum(axis=(1, 2)) > 0).all()

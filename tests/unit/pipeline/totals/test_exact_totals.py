@@ -8,7 +8,8 @@ import pytest
 
 from koma.errors import TotalsError
 from koma.slots import slot_at_ms
-from pipeline.totals.cells import BY, DEMAND, GENERATION, MIXED, UNKNOWN, Key, SlotSums, Sum
+from pipeline.directions import DEMAND, GENERATION, MIXED, UNKNOWN
+from pipeline.totals.cells import BY, Key, SlotSums, Sum
 from pipeline.totals.declared import RATES, ROUNDING, Declared, Row
 from pipeline.totals.exact import DOWN, HALF_EVEN, HALF_UP, UP, Rounding, at_generation_end, parse_rate, whole_dwh
 from pipeline.totals.rates import Rates
