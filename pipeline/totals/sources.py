@@ -99,10 +99,10 @@ def brought(
     found = Brought(slot)
     by_source: dict[str, list[Contribution]] = defaultdict(list)
     for each in given:
+        before = by_source[each.source_id]
         if each.replaces:
-            by_source[each.source_id] = [each]
-        else:
-            by_source[each.source_id].append(each)
+            before[:] = [other for other in before if other.number == each.number]
+        before.append(each)
     for name in sorted(by_source.keys() - sources.keys()):
         told = f"{by_source[name][0].number} brings energy of a source that is not declared for this slot"
         do = "declare it in sources.csv, or correct its id; until then it counts for nothing"

@@ -70,6 +70,14 @@ def test_energy_of_nobody_s_source_is_named_and_counts_for_nothing(home: Home) -
     assert checked(home)[0].balances[0].exact_dwh == BALANCE_DWH
 
 
+@pytest.mark.parametrize("replace", [True, False])
+def test_one_file_that_holds_a_source_twice_for_a_slot_is_named(home: Home, *, replace: bool) -> None:
+    number = declare(home, replace=replace, source_energy=[*energy(0), *energy(0, of={PLANT: "1159"})])
+    (told,) = [each.detail for each in checked(home)[0].findings if each.source == PLANT]
+    assert f"import {number} line 2: 1158 kWh, import {number} line 5: 1159 kWh" in told
+    assert checked(home)[0].balances[0].exact_dwh == BALANCE_DWH
+
+
 def test_one_supply_point_under_two_ids_counts_once(home: Home) -> None:
     declare(
         home,
