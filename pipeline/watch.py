@@ -39,6 +39,7 @@ from pipeline.retention import day_of, forget
 from pipeline.run import Run
 from pipeline.status import Status
 from pipeline.status_file import ISSUING, STARTING, STOPPED, TAKING_IN, TROUBLED, WAITING
+from pipeline.totals.due import balances_due
 from pipeline.trouble import Trouble, trouble_of, wait_s
 
 POLL_S = 1.0
@@ -234,18 +235,20 @@ class _Watch:
         return run
 
     def _survey_step(self, journal: Journal, now_ms: int) -> bool:
-        """Survey a slot for the ledger where nothing is due; says whether there was one. It holds nothing else up."""
+        """Survey or balance a slot where nothing is due; says whether there was one. It holds nothing else up."""
         if self.surveys is None:
             if journal.state.issued_ms == self.surveyed_ms:
                 return False
             self.surveyed_ms = journal.state.issued_ms
-            self.surveys = survey_due(self.home, journal.state)
+            balances = balances_due(self.home, self.settings.workers)
+            self.surveys = chain(survey_due(self.home, journal.state), balances)
         try:
             if next(self.surveys, None) is not None:
                 return True
         except (KomaError, OSError, ValueError) as error:  # no delivery depends on it; after the next issue, again
-            _LOG.warning("koma: no survey: %s", error)
-            self.status.failed(f"no survey: {error}", "the next issue brings another; koma sla says more", now_ms)
+            _LOG.warning("koma: no survey or balance: %s", error)
+            do = "the next issue brings another; koma sla and koma totals balance say more"
+            self.status.failed(f"no survey or balance: {error}", do, now_ms)
         self.surveys = None
         return False
 

@@ -67,11 +67,21 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The balances of a slot, and everything that is wrong with it."""
+    """The balances of a slot, and everything that is wrong with it.
+
+    Attributes:
+        slot: of them.
+        balances: by area.
+        findings: what is wrong.
+        declarations: how many imports of declarations were known.
+        given: how many energies of sources were known for the slot.
+    """
 
     slot: int
     balances: tuple[Balance, ...]
     findings: tuple[Finding, ...]
+    declarations: int = 0
+    given: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it is recorded."""
@@ -79,6 +89,8 @@ class Checked:
             "slot_start": format_jst(slot_start_ms(self.slot)),
             "balances": [each.as_json() for each in self.balances],
             "findings": [each.as_json() for each in self.findings],
+            "declarations": self.declarations,
+            "given": self.given,
         }
 
 

@@ -2,6 +2,7 @@
 """Checking the slots of a home: its points, what is declared, and what was imported of other sources."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from koma.errors import TotalsError
 from koma.slots import format_jst
@@ -37,4 +38,5 @@ def checked_slots(what: Question, first: int, end: int) -> Iterator[Checked]:
             day = day_of(sums.slot)
             given = contributions(what.asked.home, day, what.as_of_ms)
         mine = [each for each in given if each.slot == sums.slot]
-        yield check_slot(sums, rates, expected(what.declared, sums.slot), mine, metered)
+        found = check_slot(sums, rates, expected(what.declared, sums.slot), mine, metered)
+        yield replace(found, declarations=what.declared.imports, given=len(mine))

@@ -64,9 +64,15 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """All that is declared, as known at a time: rows by table, the one imported last of each key."""
+    """All that is declared, as known at a time.
+
+    Attributes:
+        rows: by table, of each key the one imported last.
+        imports: how many imports brought any of them.
+    """
 
     rows: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    imports: int = 0
 
     def of(self, table: str) -> Sequence[Row]:
         """Return the rows of a table, ascending by key."""
@@ -121,7 +127,8 @@ def import_declared(home: Home, folder: Path, *, by: str, replace: bool, now_ms:
 def declared(home: Home, as_of_ms: int | None = None) -> Declared:
     """Return what is declared: all of it, or what was at a time of the home."""
     log = json_lines(home.path("totals") / LOG)
-    return Declared({name: _merged(log, name, as_of_ms) for name in KEYS})
+    imports = sum(any(name in each and _counts(each, name, as_of_ms) for name in KEYS) for each in log)
+    return Declared({name: _merged(log, name, as_of_ms) for name in KEYS}, imports)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,12 @@ def record(home: Home, checked: Iterable[dict[str, Any]], as_of_ms: int) -> int:
     return new
 
 
+def recorded(home: Home, days: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return by how many imports of declarations, and of energy, each slot of some days was balanced last."""
+    lines = [line for day in days for line in json_lines(home.path("totals") / _NAME.format(day=day))]
+    return {line["slot_start"]: (line["declarations"], line["given"]) for line in lines}
+
+
 def standing(home: Home) -> list[dict[str, Any]]:
     """Return what the newest day with findings still has of them, the latest slot last."""
     for path in sorted(home.path("totals").glob(_NAME.format(day="*")), reverse=True):

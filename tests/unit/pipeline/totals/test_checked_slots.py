@@ -180,6 +180,7 @@ def test_only_what_came_out_anew_is_kept_and_what_is_put_right_is_no_alarm(home:
     assert "imported 2 times" in dict(lines_of({**status, "alarms": [alarm]}))["ALARM"]
     declare(home, replace=True, source_energy=energy(0))
     assert (len(kept(0)), latest_alarms(home)) == (3, [])
+    assert [(line["declarations"], line["given"]) for line in kept(0)] == [(1, 3), (1, 4), (1, 7)]
 
 
 def test_findings_of_an_older_day_stand_while_a_newer_one_has_none(home: Home) -> None:
