@@ -46,13 +46,12 @@ def command_pages() -> list[CommandPage]:
 
 
 def _walk(path: str, command: Any) -> Iterator[CommandPage]:
-    children = getattr(command, "commands", None)
-    if children is None:
+    children: dict[str, Any] = getattr(command, "commands", {})
+    if not children or command.invoke_without_command:
         text = inspect.cleandoc("\n\n".join(part for part in (command.help, command.epilog) if part)).replace(
             "\b\n", ""
         )
         yield CommandPage(path, text, _examples(path, text), tuple(_parameters(command)))
-        return
     for name in sorted(children):
         if not children[name].hidden:
             yield from _walk(f"{path} {name}", children[name])

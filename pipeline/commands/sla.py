@@ -3,6 +3,7 @@
 
 import sys
 import time
+from itertools import count, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def sla(
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until stopped.")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two screens of --watch.")] = 5.0,
-    times: Annotated[int, typer.Option(min=1, help="With --watch, end after so many screens.")] = 1 << 31,
+    times: Annotated[int | None, typer.Option(min=1, help="With --watch, end after so many screens.")] = None,
     slots: Slots = 8,
     at: At = "",
     home: Home = None,
@@ -48,7 +49,7 @@ def sla(
     try:
         settings = load_settings(home=home)
         opened = open_home(settings.home, create=False)
-        for screen in range(times if watch else 1):
+        for screen in islice(count(), times if watch else 1):
             if screen:
                 time.sleep(every)
             clock, now_ms = business_now(opened, settings)

@@ -18,6 +18,7 @@ import pipeline
 from pipeline.estimates.day_run import estimate_day
 from pipeline.handover import ReadBatch
 from pipeline.home import Home, open_home
+from pipeline.ledger.reading import read_model
 from pipeline.master import import_master
 from pipeline.totals.asking import question, sums_of
 from tests.homes import MINUTE_MS, NO_READ, SLOT_MS, at, hand_over, run, settings_of
@@ -148,6 +149,35 @@ def test_totals_take_no_more_lines_for_more_points(tmp_path: Path) -> None:
     large = lines_of_totals(tmp_path / "large", 3_000)
 
     assert (large - small) / (2_000 * 2) < BOUND / 10
+
+
+def lines_of_survey(root: Path, meters: int) -> int:
+    """Survey a slot of which half came, and put the read model together; lines of ours."""
+    home, batch = city(root, meters)
+    half = slice(0, len(batch) // 2)
+    part = ReadBatch(
+        "half",
+        batch.keys[half],
+        batch.read_at_ms[half],
+        batch.received_ms[half],
+        batch.import_register[half],
+        batch.export_register[half],
+        batch.place[half],
+    )
+    hand_over(home, "half.arrow", part)
+    run(home, wall_ms=START + SLOT_MS + 45 * MINUTE_MS, xml=False)
+    with counted() as lines:
+        model = read_model(home, START + SLOT_MS + 46 * MINUTE_MS)
+    assert model.stagnation.points > meters // 3
+    return lines.count
+
+
+def test_surveys_take_no_more_lines_for_more_points(tmp_path: Path) -> None:
+    lines_of_survey(tmp_path / "warm", 10)
+    small = lines_of_survey(tmp_path / "small", 20_000)
+    large = lines_of_survey(tmp_path / "large", 60_000)
+
+    assert (large - small) / 40_000 < BOUND
 
 
 def a_row_at_a_time(registers: np.ndarray[Any, Any]) -> int:
