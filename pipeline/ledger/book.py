@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from koma.errors import HomeError
 from koma.slots import MS_PER_SLOT, SLOTS_PER_DAY, format_jst, parse_jst, slot_at_ms, slot_start_ms
 from pipeline.home import Home
 from pipeline.instants import MINUTE_MS, SPLITS_MIN, closing_ms, slot_instants
@@ -28,6 +29,7 @@ from pipeline.ledger.survey import Surveyed, survey_slot
 from pipeline.manifests import day_name
 from pipeline.master import MasterView, open_master
 from pipeline.state import NEVER, State
+from pipeline.trouble import what_to_do
 
 FIRST_SURVEY_MS: Final = SPLITS_MIN[0] * MINUTE_MS
 """After a slot's end: with the first split."""
@@ -95,7 +97,7 @@ def read_record(home: Home, slot: int) -> Record | None:
     path = place_of(home, slot, "json")
     try:
         return _parsed(path, path.stat().st_mtime_ns)
-    except (FileNotFoundError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError):
         return None
 
 
@@ -200,25 +202,38 @@ def due_slots(home: Home, state: State, slots: int = FRESH_SLOTS) -> list[tuple[
         if day_name(slot) < kept and newest - slot >= slots:  # its files went: nothing can be held against them
             break
         record = read_record(home, slot)
-        if record is None:
-            if newest - slot < slots:
-                found.append((slot, slot_instants(slot, state.extras).last_at(state.issued_ms)[1]))
-            continue
-        instant_ms = slot_instants(slot, state.extras).last_at(state.issued_ms)[1]
-        looked_at = _looked_at(home, day_name(slot)).get(slot, NEVER) > record.issued_ms
-        news = evidence > record.batches and record.count(NOT_COLLECTED) > 0
-        if looked_at or (record.instant_ms < instant_ms and (news or record.instant_ms < closing_ms(slot))):
-            found.append((slot, instant_ms))
+        if _is_due(home, record, slot, evidence) if record is not None else newest - slot < slots:
+            instant_ms = slot_instants(slot, state.extras).last_at(state.issued_ms)[1]
+            looked_at = _looked_at(home, day_name(slot)).get(slot, NEVER)
+            if record is None or record.instant_ms < instant_ms or looked_at > record.issued_ms:
+                found.append((slot, instant_ms))
     return found
 
 
+def _is_due(home: Home, record: Record, slot: int, evidence: int) -> bool:
+    """Say whether a slot may have changed since it was surveyed."""
+    looked_at = _looked_at(home, day_name(slot)).get(slot, NEVER) > record.issued_ms
+    news = evidence > record.batches and record.count(NOT_COLLECTED) > 0
+    return looked_at or news or record.instant_ms < closing_ms(slot)
+
+
 def survey_due(home: Home, state: State, slots: int = FRESH_SLOTS) -> Iterator[int]:
-    """Survey what is due, slot by slot, the newest first; yields each slot once its files are there."""
+    """Survey what is due, slot by slot, the newest first; yields each slot once its files are there.
+
+    Raises:
+        HomeError: a file it goes by cannot be read, or `sla/` cannot be written.
+
+    """
     view = open_master(home.root)
     if view.n_shards == 0:
         return
     for slot, instant_ms in due_slots(home, state, slots):
-        write_survey(home, view, survey_slot(home, state, view, slot, instant_ms), state)
+        found = survey_slot(home, state, view, slot, instant_ms)
+        try:
+            write_survey(home, view, found, state)
+        except OSError as error:
+            hint = f"{what_to_do(error)}; surveys are kept there"
+            raise HomeError(f"{home.path('sla')} cannot be written: {error.strerror}", hint=hint) from error
         yield slot
 
 

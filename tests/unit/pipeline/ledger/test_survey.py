@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from koma.errors import HomeError
 from pipeline.ledger.book import place_of, read_record
 from pipeline.ledger.histogram import bucket_numbers
 from pipeline.ledger.stagnated import Stagnated, business_days, points, stagnated, stagnation
@@ -137,6 +138,32 @@ def test_a_damaged_survey_is_made_anew(tmp_path: Path) -> None:
     place_of(home, SLOT, "json").write_bytes(whole[:40])
     assert survey(home) == [SLOT]
     assert place_of(home, SLOT, "json").read_bytes() == whole
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path: Path) -> None:
+    home = made(tmp_path, 1)
+    hand_over(home, "0.arrow", reads(0, 2))
+    run(home, wall_ms=START + SLOT_MS + 45 * MINUTE_MS)
+    home.path("sla").rmdir()
+    home.path("sla").write_bytes(b"")
+    with pytest.raises(HomeError, match="sla cannot be written") as refused:
+        survey(home)
+    assert "surveys are kept there" in refused.value.hint
+
+
+def test_quarantined_reads_that_come_after_the_closing_change_the_cause(tmp_path: Path) -> None:
+    home = made(tmp_path, 2)
+    hand_over(home, "0.arrow", reads(0, 3))
+    hand_over(home, "1.arrow", reads(1, 1))
+    run(home, wall_ms=START + SLOT_MS + 45 * MINUTE_MS)
+    survey(home)
+    assert causes(home, SLOT) == {1: ("not_collected", "")}
+    off = START + SLOT_MS + 7 * MINUTE_MS
+    hand_over(home, "late.arrow", [Read("M1", off, START + SLOT_MS + 60 * MINUTE_MS, 4)])
+    run(home, wall_ms=START + SLOT_MS + 80 * MINUTE_MS)
+    assert SLOT in survey(home)
+    assert causes(home, SLOT) == {1: ("quarantined", "off_grid")}
+    assert survey(home) == []
 
 
 def test_the_kernel_counts_in_the_buckets_of_the_histogram() -> None:
