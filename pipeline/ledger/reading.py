@@ -68,7 +68,9 @@ def read_model(home: Home, now_ms: int, *, clock: str = "wall", slots: int = SLO
     last = slot_at_ms(now_ms) - 1
     first = state.first_slot_kept
     shown = range(max(last - slots + 1, first), last + 1) if first is not None else range(0)
-    read = _Read(home, state, now_ms, clock, gateway=has_gateway(home), stamps=read_stamps(home, _back(now_ms), now_ms))
+    read = _Read(
+        home, state, now_ms, clock, gateway=has_gateway(home), stamps=read_stamps(home, _back(now_ms, slots), now_ms)
+    )
     fetched = _fetched(read, shown) if read.gateway else {}
     lines = tuple(_line(read, slot, fetched.get(slot)) for slot in shown)
     found = stagnation(home, stagnated(home, last), now_ms)
@@ -143,9 +145,9 @@ class _Read:
         return instant_ms if out is None else out.out_ms
 
 
-def _back(now_ms: int) -> int:
-    """Return from when on stamps count: the longest window of a burn rate."""
-    return now_ms - (max(each.long_slots for each in WINDOWS) + 4) * MS_PER_SLOT
+def _back(now_ms: int, slots: int) -> int:
+    """Return from when on stamps count: the longest window of a burn rate, and all slots that are shown."""
+    return now_ms - (max(slots, *(each.long_slots for each in WINDOWS)) + 4) * MS_PER_SLOT
 
 
 def _line(read: _Read, slot: int, fetched: Fetched | None) -> SlotLine:

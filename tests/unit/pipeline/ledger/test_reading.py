@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from pipeline.alarms import alarms_name, conservation_line
 from pipeline.commands.sla import app
 from pipeline.home import Home
+from pipeline.ledger.histogram import Histogram
 from pipeline.ledger.model import STAGES, SlaModel, as_json
 from pipeline.ledger.reading import business_now, named_points, read_model
 from pipeline.ledger.screen import WIDTH, lines_of
@@ -138,6 +139,18 @@ def test_latencies_come_from_what_a_watch_noted(tmp_path: Path) -> None:
     assert found["measured_to_published"].count == 5
     late = read_model(home, after(50), clock="wall").slots[0].deadlines
     assert [each.state for each in late] == ["missed", "missed", "met", "met"]
+
+
+def test_latencies_of_many_days_are_there_to_be_merged(tmp_path: Path) -> None:
+    home = ran(tmp_path, 45)
+    stamp_issue(home, Out(after(5), after(45), after(46), after(46) + 20_000))
+    read_model(home, after(50), clock="wall")
+    model = read_model(home, after(50) + 5 * 48 * SLOT_MS, clock="wall", slots=300)
+    assert model.slots[0].slot == SLOT
+    merged = sum((each.latencies.get(STAGES[5], Histogram.empty()) for each in model.slots), Histogram.empty())
+    first, second = (each.latencies[STAGES[5]] for each in model.slots[:2])
+    assert merged.pairs() == (first + second).pairs()
+    assert (first.count, second.count, merged.count) == (5, 5, 10)
 
 
 def test_stamps_that_a_crash_tore_are_passed_over(tmp_path: Path) -> None:
