@@ -84,8 +84,6 @@ BROKEN: Final = (
     ("too_old", "pipeline/rules/row_kernels.py", "< received_ms[i] - age", "<= received_ms[i] - age"),
     ("too_old", "pipeline/rules/rows.py", "too_old_days * MS_PER_DAY", "too_old_days * MS_PER_DAY * 2"),
     ("too_old", "pipeline/rules/rows.py", "too_old_days * MS_PER_DAY", "too_old_days * MS_PER_DAY // 2"),
-    ("too_old", "pipeline/rules/rows.py", "settings.too_old_days * MS_PER_DAY", "settings.too_old_days * MS_PER_DAY * 2"),
-    ("too_old", "pipeline/rules/rows.py", "settings.too_old_days * MS_PER_DAY", "settings.too_old_days * MS_PER_DAY // 2"),
     ("late", "pipeline/rules/row_kernels.py", "received_ms[i] > stamp[i]", "received_ms[i] >= stamp[i]"),
     ("late", "pipeline/rules/row_kernels.py", "late & (verdict[i] == 0)", "late & (verdict[i] >= 0)"),
     ("late", "pipeline/rules/row_kernels.py", "MS_PER_SLOT + slack_ms\n        count", "MS_PER_SLOT\n        count"),
