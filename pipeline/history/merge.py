@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from pipeline.history.files import Files
-from pipeline.history.parts import PartFile, index_of
-from pipeline.history.rows import BOUND_TYPE, ID_TYPE, Rows, merged
+from pipeline.history.parts import PartFile, bounds_of
+from pipeline.history.rows import BOUND_TYPE, ID_TYPE, Rows, joined, merged
 
 Pick = Callable[[Rows], Rows]
 """Takes of the rows of a group those that are wanted."""
@@ -98,10 +98,7 @@ def _groups_ahead(files: Files, part: str, pick: Pick, ids: tuple[str, str]) -> 
 
 def _places(files: Files, part: str, ids: tuple[str, str]) -> Iterator[tuple[PartFile, int, int]]:
     """Yield the groups in which points of a range may stand: the open file, its number, the group."""
-    index = index_of(files, part)
-    for number, (first, last) in enumerate(zip(index.first, index.last, strict=True)):
-        if last < ids[0] or first >= ids[1]:
-            continue
+    for number in bounds_of(files, part).between(*ids):
         file = PartFile.open(files, part, number)
         for group in range(file.groups):
             least, greatest = file.bounds(group)
@@ -142,7 +139,7 @@ def blocks(files: Files, parts: Iterable[str], pick: Pick = everything, ids: tup
         cut = min(each.last_id() for each in streams)
         waiting.append(merged([each.until(cut) for each in streams]))
         if sum(map(len, waiting)) >= BLOCK_ROWS_MIN:
-            yield merged(waiting)
+            yield joined(waiting)
             waiting = []
     if waiting:
-        yield merged(waiting)
+        yield joined(waiting)

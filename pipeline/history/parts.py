@@ -7,9 +7,8 @@ greatest id stand in the file's footer. A file holds up to 128 groups, so that i
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +20,7 @@ from koma.limits import POINT_ID_DIGITS, RETAILER_CODE_DIGITS
 from koma.slots import MS_PER_SLOT
 from pipeline.history.catalogue import PARTS, Part
 from pipeline.history.files import Files
-from pipeline.history.rows import ID_TYPE, STEP_MINUTES, Rows
+from pipeline.history.rows import ID_TYPE, STEP_MINUTES, Rows, joined
 from pipeline.quality import QUALITIES, has_value
 
 ROWS_PER_GROUP: Final = 96 * 1024
@@ -50,23 +49,48 @@ _WRITING: Final = {
 _WORDS: Final = ["point_id", "retailer_code", "quality"]
 _QUALITIES: Final = pa.array(QUALITIES, pa.string())
 _INDEX: Final = "part.json"
-_INDEXES_KEPT: Final = 64
+_BOUNDS: Final = "part.bounds"
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """What a part's index says of each of its files, which follow each other by point."""
+    """What is to be known of a part's files before they can be believed."""
 
-    first: tuple[str, ...]
-    last: tuple[str, ...]
     rows: tuple[int, ...]
     bytes: tuple[int, ...]
     crc32: tuple[int, ...]
 
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The first and the last point of each of a part's files, which follow each other by point.
+
+    They stay the bytes that they are in the file: of thousands a look-up needs a dozen.
+    """
+
+    content: bytes
+
+    def __len__(self) -> int:
+        return len(self.content) // (2 * POINT_ID_DIGITS)
+
+    def first(self, number: int) -> str:
+        """Return the first point of a file."""
+        start = number * 2 * POINT_ID_DIGITS
+        return self.content[start : start + POINT_ID_DIGITS].decode()
+
+    def last(self, number: int) -> str:
+        """Return the last point of a file."""
+        start = (number * 2 + 1) * POINT_ID_DIGITS
+        return self.content[start : start + POINT_ID_DIGITS].decode()
+
     def holding(self, point_id: str) -> Iterator[int]:
         """Yield the files in which a point may stand."""
-        number = bisect_left(self.last, point_id)
-        while number < len(self.first) and self.first[number] <= point_id:
+        return self.between(point_id, point_id)
+
+    def between(self, first: str, last: str) -> Iterator[int]:
+        """Yield the files in which points from the first to the last, included, may stand."""
+        number = bisect_left(range(len(self)), first, key=self.last)
+        while number < len(self) and self.first(number) <= last:
             yield number
             number += 1
 
@@ -76,12 +100,6 @@ def file_name(part: str, number: int) -> str:
     return f"{PARTS}/{part}/{number:05d}.parquet"
 
 
-@lru_cache(maxsize=_INDEXES_KEPT)
-def _parsed(address: str, part: str, content: bytes) -> Index:  # noqa: ARG001  the key
-    facts = json.loads(content)
-    return Index(*(tuple(facts[name]) for name in Index.__slots__))
-
-
 def index_of(files: Files, part: str) -> Index:
     """Return a part's index.
 
@@ -89,7 +107,18 @@ def index_of(files: Files, part: str) -> Index:
         FileNotFoundError: the part is gone.
 
     """
-    return _parsed(files.address, part, files.read(f"{PARTS}/{part}/{_INDEX}"))
+    facts = json.loads(files.read(f"{PARTS}/{part}/{_INDEX}"))
+    return Index(*(tuple(facts[name]) for name in Index.__slots__))
+
+
+def bounds_of(files: Files, part: str) -> Bounds:
+    """Return the bounds of a part's files.
+
+    Raises:
+        FileNotFoundError: the part is gone.
+
+    """
+    return Bounds(files.read(f"{PARTS}/{part}/{_BOUNDS}"))
 
 
 @dataclass(slots=True)
@@ -101,7 +130,8 @@ class PartWriter:
     level: int
     _rest: list[Rows] = field(default_factory=list)
     _groups: int = 0
-    _last_id: str = ""
+    _bounds: bytearray = field(default_factory=bytearray)
+    _last_id: bytes = b""
     _sink: Any = None
     _writer: Any = None
     _facts: dict[str, list[Any]] = field(default_factory=lambda: {each: [] for each in Index.__slots__})
@@ -118,7 +148,7 @@ class PartWriter:
         self._latest_ms = max(self._latest_ms, int(rows.issued_ms().max()))
         self._rest.append(rows)
         if sum(map(len, self._rest)) >= ROWS_PER_GROUP:
-            self._cut(_joined(self._rest))
+            self._cut(joined(self._rest))
 
     def _cut(self, rows: Rows, *, last: bool = False) -> None:
         """Write whole points in groups; keep what is too little for one, unless it is the last."""
@@ -137,11 +167,11 @@ class PartWriter:
         if self._writer is None:
             self._sink = pa.BufferOutputStream()
             self._writer = pq.ParquetWriter(self._sink, SCHEMA, **_WRITING)
-            self._facts["first"].append(group.ids[0].decode())
+            self._bounds += group.ids[0]
             self._facts["rows"].append(0)
         self._writer.write_table(table_of(group), row_group_size=len(group))
         self._facts["rows"][-1] += len(group)
-        self._last_id = group.ids[-1].decode()
+        self._last_id = bytes(group.ids[-1])
         self._groups += 1
         if self._groups == GROUPS_PER_FILE:
             self._close_file()
@@ -149,7 +179,7 @@ class PartWriter:
     def _close_file(self) -> None:
         self._writer.close()
         content = self._sink.getvalue()
-        self._facts["last"].append(self._last_id)
+        self._bounds += self._last_id
         self._facts["bytes"].append(content.size)
         number = len(self._facts["crc32"])
         self._facts["crc32"].append(self.files.write(file_name(self.name, number), memoryview(content)))
@@ -158,27 +188,16 @@ class PartWriter:
     def close(self) -> Part | None:
         """Finish the part; None where it has no rows."""
         if self._rest:
-            self._cut(_joined(self._rest), last=True)
+            self._cut(joined(self._rest), last=True)
         if self._writer is not None:
             self._close_file()
         if not self._facts["rows"]:
             return None
         content = json.dumps(self._facts, separators=(",", ":")).encode()
         self.files.write(f"{PARTS}/{self.name}/{_INDEX}", content)
+        self.files.write(f"{PARTS}/{self.name}/{_BOUNDS}", bytes(self._bounds))
         rows, size = sum(self._facts["rows"]), sum(self._facts["bytes"])
         return Part(self.name, self.level, self._first_slot, self._last_slot, self._latest_ms, rows, size)
-
-
-def _joined(blocks: Sequence[Rows]) -> Rows:
-    """Put blocks behind each other whose points follow each other."""
-    if len(blocks) == 1:
-        return blocks[0]
-    starts = np.cumsum([0, *(len(each.ids) for each in blocks[:-1])])
-    rank = np.concatenate(
-        [each.rank + np.int32(start) for start, each in zip(starts, blocks, strict=True)], dtype=np.int32
-    )
-    columns = {name: np.concatenate([each.columns()[name] for each in blocks]) for name in blocks[0].columns()}
-    return Rows(ids=np.concatenate([each.ids for each in blocks]), **(columns | {"rank": rank}))
 
 
 def table_of(rows: Rows) -> Any:

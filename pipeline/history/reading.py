@@ -18,7 +18,7 @@ from koma.settings import Settings
 from pipeline.history.catalogue import NEVER, Catalogue, Part, newest
 from pipeline.history.files import Files, store_files
 from pipeline.history.merge import ALL, blocks
-from pipeline.history.parts import PartFile, index_of
+from pipeline.history.parts import PartFile, bounds_of
 from pipeline.history.rows import Rows, merged
 from pipeline.home import Home
 
@@ -165,7 +165,7 @@ def _overlapping(catalogue: Catalogue, wanted: Wanted) -> list[Part]:
 
 def _point_in(files: Files, part: str, point_id: str, wanted: Wanted) -> Rows:
     found = []
-    for number in index_of(files, part).holding(point_id):
+    for number in bounds_of(files, part).holding(point_id):
         file = PartFile.open(files, part, number)
         found += [wanted.known(file.rows_of_point(group, point_id)) for group in file.holding(point_id)]
     return merged(found)

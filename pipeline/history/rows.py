@@ -147,3 +147,15 @@ def _keys(rows: Rows) -> NDArray[np.uint64]:
         message = f"rows of too many points and days to be ordered at once: {-room} bits too many"
         raise ValueError(message)
     return key
+
+
+def joined(blocks: Sequence[Rows]) -> Rows:
+    """Put blocks behind each other whose points follow each other."""
+    if len(blocks) == 1:
+        return blocks[0]
+    starts = np.cumsum([0, *(len(each.ids) for each in blocks[:-1])])
+    rank = np.concatenate(
+        [each.rank + np.int32(start) for start, each in zip(starts, blocks, strict=True)], dtype=np.int32
+    )
+    columns = {name: np.concatenate([each.columns()[name] for each in blocks]) for name in blocks[0].columns()}
+    return Rows(ids=np.concatenate([each.ids for each in blocks]), **(columns | {"rank": rank}))

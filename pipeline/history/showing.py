@@ -31,15 +31,14 @@ _ENDINGS: Final = (".csv", ".parquet")
 
 
 def told_table(rows: Rows) -> Any:
-    """Return rows as a table of `SCHEMA`."""
+    """Return rows as a table of `SCHEMA`, whose texts are dictionaries: each stands once."""
     stored = table_of(rows)
     columns = {
         "slot_start": stored.column("slot_start").cast(SCHEMA.field("slot_start").type),
         "available": pa.array(has_value(rows.quality)),
         "recorded_at": pa.array(rows.issued_ms()).view(SCHEMA.field("recorded_at").type),
     }
-    return pa.table([columns.get(each.name, stored.column(each.name) if each.name in stored.column_names else None)
-                     for each in SCHEMA], names=SCHEMA.names).cast(SCHEMA)  # fmt: skip
+    return pa.table({name: columns[name] if name in columns else stored.column(name) for name in SCHEMA.names})
 
 
 def write(blocks: Iterator[Rows], out: Path) -> int:
@@ -56,7 +55,7 @@ def write(blocks: Iterator[Rows], out: Path) -> int:
     try:
         with _writer(hidden, out.suffix) as writer:
             for block in blocks:
-                table = told_table(block)
+                table = told_table(block).cast(SCHEMA)
                 writer.write_table(_texts(table) if out.suffix == ".csv" else table)
                 count += table.num_rows
         hidden.rename(out)
@@ -89,7 +88,7 @@ def print_lines(blocks: Iterator[Rows]) -> int:
     """Write rows as JSON lines on standard output; returns how many."""
     count = 0
     for block in blocks:
-        table = _texts(told_table(block))
+        table = _texts(told_table(block).cast(SCHEMA))
         pieces: list[Any] = []
         for name in table.column_names:
             column = table.column(name).combine_chunks()

@@ -16,7 +16,7 @@ from koma.slots import MS_PER_DAY, SLOTS_PER_DAY, first_slot_of_day, slot_at_ms,
 from pipeline.history.catalogue import PARTS, Catalogue, Part
 from pipeline.history.files import Files
 from pipeline.history.merge import blocks
-from pipeline.history.parts import PartWriter, index_of
+from pipeline.history.parts import PartWriter, bounds_of
 
 DAY_SETTLED_MS: Final = 6 * 3_600_000
 """After a day's end most of what was late has come."""
@@ -86,7 +86,7 @@ def _of_days(parts: Sequence[Part], until_ms: int) -> Iterator[Merge]:
 def carry_out(files: Files, merge: Merge, prefix: str) -> list[Part]:
     """Write the parts that stand for some others; nobody knows of them yet."""
     names = [each.name for each in merge.parts]
-    cuts = ["", *_middles(files, names), "~"]
+    cuts = ["", *_middles(files, merge.parts), "~"]
     with ThreadPoolExecutor(max_workers=LANES) as pool:
         lanes = [
             pool.submit(_lane, files, names, (cuts[k], cuts[k + 1]), PartWriter(files, f"{prefix}-{k}", merge.level))
@@ -101,10 +101,10 @@ def _lane(files: Files, names: Sequence[str], ids: tuple[str, str], writer: Part
     return writer.close()
 
 
-def _middles(files: Files, names: Iterable[str]) -> list[str]:
+def _middles(files: Files, parts: Iterable[Part]) -> list[str]:
     """Return the point ids at which lanes meet: the largest part's files are shared out evenly."""
-    largest = max((index_of(files, each) for each in names), key=lambda each: sum(each.rows))
-    return sorted({largest.first[k * len(largest.first) // LANES] for k in range(1, LANES)} - {largest.first[0]})
+    bounds = bounds_of(files, max(parts, key=lambda each: each.rows).name)
+    return sorted({bounds.first(k * len(bounds) // LANES) for k in range(1, LANES)} - {bounds.first(0)})
 
 
 def outdated(catalogue: Catalogue) -> list[Part]:
