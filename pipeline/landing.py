@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+
+from pipeline.columns import sync_directory, sync_file
+from pipeline.handover.write import SCHEMA
+
 NAME_BYTES_MAX: Final = 200
 """Of a hand-over file: a file system takes 255, and a name may get a number or a mark."""
 
@@ -36,6 +41,17 @@ class Entry:
         """What is told of something that waits for a person."""
         printable = os.fsencode(self.name).decode(errors="backslashreplace")
         return {"file": printable, "row": None, "code": "no_handover", "detail": self.objection}
+
+
+def put(landing: Path, name: str, rows: pa.Table) -> Path:
+    """Hand over rows as a file `name` (Arrow), durable on return."""
+    target, hidden = landing / name, landing / f".{name}"
+    with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        writer.write_table(rows.select(SCHEMA.names).cast(SCHEMA))
+    sync_file(hidden)
+    hidden.rename(target)
+    sync_directory(landing)
+    return target
 
 
 def entries(landing: Path) -> Iterator[Entry]:

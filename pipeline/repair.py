@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 
 from koma.errors import HomeError
 from koma.slots import MS_PER_SLOT
-from pipeline.columns import replace_file, sync_directory
-from pipeline.home import Home, sync_filesystem
+from pipeline.columns import replace_file
+from pipeline.handover.write import SCHEMA
+from pipeline.home import Home
 from pipeline.journal import Journal, Supersession
+from pipeline.landing import put
 from pipeline.master import MasterView, open_master
 from pipeline.master.carries import Carries
 from pipeline.master.view import OPEN_MS
@@ -114,24 +116,9 @@ def _replay(home: Home, wanted: Sequence[Entry], *, by: str, why: str) -> tuple[
     unfit = [entry.id for entry in wanted if entry not in fit]
     if not fit:
         return None, [], unfit
-    names = ("meter_id", "read_at", "import_register", "export_register", "received_at")
-    rows = pa.Table.from_pylist([{name: entry.row[name] for name in names} for entry in fit])
-    schema = pa.schema(
-        [
-            ("meter_id", pa.string()),
-            ("read_at", pa.timestamp("ms", "Asia/Tokyo")),
-            ("import_register", pa.uint32()),
-            ("export_register", pa.uint32()),
-            ("received_at", pa.timestamp("ms", "UTC")),
-        ]
-    )
-    target = home.landing / f"replay-{len(_log(home)):08d}.arrow"
-    hidden = target.with_name(f".{target.name}")
-    with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-        writer.write_table(rows.select(list(names)).cast(schema))
-    sync_filesystem(home.landing)
-    hidden.rename(target)
-    sync_directory(home.landing)  # before the record: reads handed over twice are duplicates, others would be lost
+    rows = pa.Table.from_pylist([{name: entry.row[name] for name in SCHEMA.names} for entry in fit])
+    # before the record: reads handed over twice are duplicates, others would be lost
+    target = put(home.landing, f"replay-{len(_log(home)):08d}.arrow", rows)
     _record(home, [entry.id for entry in fit], "replay", by, why)
     return target, [entry.id for entry in fit], unfit
 

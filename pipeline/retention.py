@@ -6,16 +6,20 @@ of business time, of the last instant issued. Master, journal, ledger, held read
 """
 
 import json
+import logging
 import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from koma.errors import HistoryError
 from koma.settings import Settings
 from koma.slots import JST_OFFSET_MINUTES, MS_PER_DAY, MS_PER_MINUTE, format_jst, slot_at_ms
+from pipeline.history.catalogue import newest
+from pipeline.history.files import store_files
 from pipeline.home import BusyError, Home, sync_filesystem
 from pipeline.instants import closing_ms
-from pipeline.journal import Journal, State
+from pipeline.journal import NEVER, Journal, State
 from pipeline.registers import close_files, drop_before
 
 MANIFESTS = "manifest*.jsonl"
@@ -24,6 +28,8 @@ COLUMNS_KEPT_MS = MS_PER_DAY
 """In memory, when a day begins: the day's that has just ended, of which the daily file is about to be made."""
 SURVEYS_DAYS = 46
 """A slot is revised every day until day 45."""
+_FOREVER_MS = 1 << 62
+_LOG = logging.getLogger(__name__)
 LEFTOVER_S = 3600
 """A file that nobody names may be about to be named, for as long as an intake takes."""
 
@@ -47,7 +53,9 @@ def forget(home: Home, journal: Journal, settings: Settings, now_ms: int) -> For
     """
     drop_before(slot_at_ms(now_ms - COLUMNS_KEPT_MS))
     return Forgotten(
-        [] if journal.state.announced else forget_deliveries(home, now_ms, settings.deliveries_days),
+        []
+        if journal.state.announced
+        else forget_deliveries(home, now_ms, settings.deliveries_days, _taken_ms(home, settings)),
         forget_handovers(home, now_ms, settings.keep_handovers_days),
         forget_registers(home, journal, now_ms, settings.keep_registers_days)
         + forget_minutes(home, journal, now_ms, settings.keep_channels_days),
@@ -70,14 +78,27 @@ def forget_between_runs(home: Home, settings: Settings, now_ms: int) -> Forgotte
         return None
 
 
-def forget_deliveries(home: Home, issued_ms: int, days: int) -> list[Path]:
+def _taken_ms(home: Home, settings: Settings) -> int:
+    """Return up to when deliveries have been taken into the history; without a history nothing waits for one."""
+    try:
+        catalogue = newest(store_files(home, settings))
+    except (HistoryError, OSError) as error:
+        _LOG.warning("koma: deliveries stay until the history can be read: %s", error)
+        return NEVER
+    return catalogue.until_ms if catalogue.number else _FOREVER_MS
+
+
+def forget_deliveries(home: Home, issued_ms: int, days: int, taken_ms: int = _FOREVER_MS) -> list[Path]:
     """Remove the day folders of which every file was issued more than `days` before `issued_ms`; returns them.
 
+    What was issued after `taken_ms` stays: the history has yet to take it.
     Manifests go first, durably, so that nobody is told of a file that is going; an old folder without any is what a
     crash left of that, and goes too.
     """
-    limit = format_jst(issued_ms - days * MS_PER_DAY)
-    oldest_day = limit[:10].replace("-", "")
+    if taken_ms == NEVER:
+        return []
+    old_ms = issued_ms - days * MS_PER_DAY
+    oldest_day, limit = format_jst(old_ms)[:10].replace("-", ""), format_jst(min(old_ms, taken_ms + 1))
     gone = [
         each for each in _day_folders(home.deliveries, "*/*") if each.name < oldest_day and _all_before(each, limit)
     ]

@@ -12,6 +12,7 @@ from koma.errors import HomeError, KomaError
 from koma.output import emit, fail, note, progress, table
 from koma.settings import Settings, load_settings
 from pipeline.commands.compact import EPILOG, compact
+from pipeline.commands.going_live import RESEND_EPILOG, SEED_EPILOG, resend, seed
 
 if TYPE_CHECKING:
     from pipeline.home import Home
@@ -137,3 +138,5 @@ def status(
 
 
 app.command(epilog=EPILOG)(compact)
+app.command(epilog=SEED_EPILOG)(seed)
+app.command(epilog=RESEND_EPILOG)(resend)

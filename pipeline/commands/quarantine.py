@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look at what could not be taken, and repair it."""
 
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -98,5 +99,58 @@ def replay(
             note("no read waits in quarantine")
         if unfit and not json:
             note(f"{len(unfit)} rows cannot be replayed: correct them at their source, or decide with --supersede")
+    except KomaError as error:
+        fail(error, as_json=json)
+
+
+@app.command(
+    epilog='Example: koma quarantine correct M0000000001 2026-10-07T12:00 4711 --by "field service" --why "on site"'
+)
+def correct(
+    meter: Annotated[str, typer.Argument(metavar="METER", help="Meter id.")],
+    at: Annotated[str, typer.Argument(metavar="TIME", help="The half-hour (JST) at which the meter showed it.")],
+    value: Annotated[int, typer.Argument(metavar="VALUE", help="What it showed, in its own unit.")],
+    *,
+    register: Annotated[str, typer.Option(metavar="import|export", help="Which of its registers.")] = "import",
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who enters it; needed.")] = "",
+    why: Annotated[str, typer.Option(metavar="TEXT", help="For what reason; needed.")] = "",
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Enter a register by hand; it counts from the next instant on, where none is known for that time.
+
+    Where another one is known it waits here as a conflict after the next run: decide it with replay --supersede.
+    """
+    from koma.ids import parse_meter_id  # noqa: PLC0415  Arrow and numba load only when the command runs
+    from koma.slots import parse_jst  # noqa: PLC0415
+    from pipeline.corrections import correct as enter  # noqa: PLC0415
+    from pipeline.home import open_home  # noqa: PLC0415
+
+    try:
+        if not (by.strip() and why.strip()):
+            raise typer.BadParameter("--by and --why are needed: who enters it, and for what reason")
+        if register not in {"import", "export"}:
+            raise typer.BadParameter(f"there is no register {register}: import or export")
+        opened = open_home(load_settings(home=home).home, create=False)
+        made = enter(opened, parse_meter_id(meter), register, parse_jst(at), value, by=by, why=why)
+        emit(asdict(made))
+        if not json:
+            note("taken in by the next pipeline run; koma quarantine list --code conflict shows what to decide")
+    except KomaError as error:
+        fail(error, as_json=json)
+
+
+@app.command(epilog="Example: koma quarantine corrections")
+def corrections(*, home: Home = None, json: Json = False) -> None:
+    """Show what was entered by hand: register, who, when, why."""
+    from pipeline.corrections import corrections as entered  # noqa: PLC0415  see above
+    from pipeline.home import open_home  # noqa: PLC0415
+
+    try:
+        found = entered(open_home(load_settings(home=home).home, create=False))
+        for each in found:
+            emit(asdict(each))
+        if not found and not json:
+            note("nothing was entered by hand")
     except KomaError as error:
         fail(error, as_json=json)

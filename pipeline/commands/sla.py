@@ -106,3 +106,41 @@ def stagnated(
             note("no point stagnates")
     except KomaError as error:
         fail(error, as_json=json)
+
+
+@app.command(epilog="Example: koma sla proof 90013 20261007")
+def proof(
+    retailer: Annotated[str, typer.Argument(metavar="CODE", help="Retailer code of 5 digits.")],
+    day: Annotated[str, typer.Argument(metavar="YYYYMMDD", help="Day (JST).")],
+    *,
+    home: Home = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON line a file on standard output.")] = False,
+) -> None:
+    """Show of each file when it was issued, could be had, and was fetched first, beside when it was due.
+
+    The last two are what the gateway recorded; without a gateway they are empty.
+    """
+    from koma.ids import parse_retailer_code  # noqa: PLC0415  see above
+    from koma.output import table  # noqa: PLC0415
+    from pipeline.home import open_home  # noqa: PLC0415
+    from pipeline.ledger.duty import duties  # noqa: PLC0415
+
+    try:
+        found = [each.as_json() for each in duties(open_home(load_settings(home=home).home, create=False),
+                                                   parse_retailer_code(retailer), day)]  # fmt: skip
+        if json:
+            for each in found:
+                emit(each)
+            return
+        heads = ("file", "rows", "issued_at", "due_at", "visible_at", "fetched_at", "in_time")
+        table("Proof of duty", heads, [[_shown(each[name]) for name in heads] for each in found])
+    except KomaError as error:
+        fail(error, as_json=json)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) and "T" in value:
+        return value[5:19].replace("T", " ")
+    return "" if value is None else value

@@ -18,7 +18,7 @@ from pipeline.home import Home
 from pipeline.ledger.published import File, Published
 from pipeline.manifests import day_name
 
-_INDEX: Final = Path("gateway", "inner", "releases.sqlite")
+INDEX: Final = Path("gateway", "inner", "releases.sqlite")
 _AUDIT: Final = Path("gateway", "inner", "audit.jsonl")
 _CHUNK: Final = 1 << 20
 _RELEASED: Final = b'"decision":"release"'
@@ -51,7 +51,7 @@ class Fetched:
 
 def has_gateway(home: Home) -> bool:
     """Say whether a gateway has served the home."""
-    return (home.root / _INDEX).exists()
+    return (home.root / INDEX).exists()
 
 
 def fetches(home: Home, since_ms: int) -> dict[str, int]:
@@ -112,5 +112,5 @@ def _first(found: Mapping[str, int], folder: str, file: File) -> int | None:
 
 def _published_ms(home: Home, slot: int) -> dict[tuple[str, int], int]:
     """Return when the gateway showed what each retailer was issued at an instant."""
-    with closing(sqlite3.connect(f"file:{home.root / _INDEX}?mode=ro", uri=True, timeout=10)) as index:
+    with closing(sqlite3.connect(f"file:{home.root / INDEX}?mode=ro", uri=True, timeout=10)) as index:
         return {(code, issued): shown for code, issued, shown in index.execute(_QUERY, (slot,))}

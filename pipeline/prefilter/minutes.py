@@ -79,7 +79,7 @@ def _between(
     batch: ReadBatch, rows: NDArray[np.int64], looked_up: NDArray[np.uint64], view: MasterView, register: int
 ) -> _Between:
     value = getattr(batch, _REGISTERS[register])
-    at, install = _installs(looked_up, view, register)
+    at, install = installs_on(looked_up, view, register)
     place = np.minimum(np.searchsorted(view.fine_install, install), len(view.fine_install) - 1)
     fine = (view.fine_install[place] == install) & (value[rows[at]] < NO_DATA)
     at, install, place = at[fine], install[fine], place[fine]
@@ -97,7 +97,7 @@ def _between(
     return _Between(rows[at[mine]], install[mine], minute, abs(read_ms - nearest_ms)[mine], every[mine])
 
 
-def _installs(
+def installs_on(
     looked_up: NDArray[np.uint64], view: MasterView, register: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Return the installations that meters have on a register, at any time: place in `looked_up`, installation."""
