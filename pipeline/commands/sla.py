@@ -108,6 +108,43 @@ def stagnated(
         fail(error, as_json=json)
 
 
+@app.command(epilog="Example: koma sla metrics --listen 127.0.0.1:9464")
+def metrics(
+    *,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Answer scrapes there, until stopped.")] = "",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="File to replace, for a textfile collector.")] = None,
+    at: At = "",
+    home: Home = None,
+    json: Annotated[bool, typer.Option("--json", help="Errors as JSON; metrics are text all the same.")] = False,
+) -> None:
+    """Show the ledger as Prometheus metrics; docs/operating/telemetry.md says what each means and when to act."""
+    from koma.slots import parse_jst  # noqa: PLC0415  see above
+    from pipeline.columns import replace_file  # noqa: PLC0415
+    from pipeline.home import open_home  # noqa: PLC0415
+    from pipeline.ledger.metrics import exposition  # noqa: PLC0415
+    from pipeline.ledger.reading import business_now, read_model  # noqa: PLC0415
+    from pipeline.ledger.scrapes import answer  # noqa: PLC0415
+
+    try:
+        settings = load_settings(home=home)
+        opened = open_home(settings.home, create=False)
+
+        def text() -> bytes:
+            clock, now_ms = business_now(opened, settings)
+            return exposition(read_model(opened, parse_jst(at) if at else now_ms, clock=clock))
+
+        if listen:
+            answer(listen, text)
+        elif out is not None:
+            replace_file(out.absolute(), text())
+        else:
+            sys.stdout.write(text().decode())
+    except KomaError as error:
+        fail(error, as_json=json)
+    except KeyboardInterrupt:
+        return
+
+
 @app.command(epilog="Example: koma sla proof 90013 20261007")
 def proof(
     retailer: Annotated[str, typer.Argument(metavar="CODE", help="Retailer code of 5 digits.")],
