@@ -10,7 +10,6 @@ import numpy as np
 
 from koma.errors import HistoryError
 from koma.settings import Settings
-from koma.slots import slot_date
 from pipeline.history import taking
 from pipeline.history.catalogue import PARTS, Catalogue, newest
 from pipeline.history.files import Files, store_files
@@ -18,6 +17,7 @@ from pipeline.history.parts import file_name, index_of
 from pipeline.history.reading import IntervalStore, Wanted
 from pipeline.history.rows import Rows, merged
 from pipeline.home import Home
+from pipeline.manifests import day_name
 
 _TEXTS: Final = {"damaged": "its bytes are not those that were written", "gone": "the catalogue lists it"}
 
@@ -66,17 +66,37 @@ def _finding(what: str, code: str, detail: str) -> dict[str, Any]:
 
 
 def _of_days(home: Home, store: IntervalStore, catalogue: Catalogue, proof: Proof) -> Iterator[dict[str, Any]]:
-    days = set()
-    for batch in taking.kept_batches(home, catalogue):
-        days |= {slot_date(each.slot) for each in batch}
+    for difference in differences(home, store, catalogue, proof):
+        if isinstance(difference, HistoryError):
+            yield _finding("deliveries", "delivery", difference.message)
+        else:
+            day, points = difference
+            yield _finding(day, "rows", f"{sum(points.values()):,} rows are not those delivered")
+
+
+def differences(
+    home: Home, store: IntervalStore, catalogue: Catalogue, proof: Proof, wanted_day: str = ""
+) -> Iterator[tuple[str, dict[str, int]] | HistoryError]:
+    """Yield the days of which rows differ between deliveries and history, with points and rows; what cannot be read.
+
+    Args:
+        home: whose deliveries are looked at.
+        store: the history.
+        catalogue: its newest.
+        proof: counts what was looked at.
+        wanted_day: YYYYMMDD; every day that is kept unless given.
+
+    """
+    days: set[str] = set()
+    for batch in taking.kept_batches(home, catalogue, wanted_day):
+        days |= {day_name(each.slot) for each in batch}
         try:
             delivered = taking.gathered(batch)
         except HistoryError as error:
-            yield _finding(slot_date(batch[0].slot).strftime("%Y%m%d"), "delivery", error.message)
+            yield error
             continue
         proof.rows += len(delivered)
-        for day, count in sorted(_differing(delivered, _stored(store, batch)).items()):
-            yield _finding(day, "rows", f"{count:,} rows are not those delivered")
+        yield from sorted(_differing(delivered, _stored(store, batch)).items())
     proof.days = len(days)
 
 
@@ -92,16 +112,19 @@ def _stored(store: IntervalStore, batch: Sequence[taking.Issue]) -> Rows:
     return merged(found)
 
 
-def _differing(one: Rows, other: Rows) -> dict[str, int]:
-    """Count by day the rows that stand in one of both alone."""
+def _differing(one: Rows, other: Rows) -> dict[str, dict[str, int]]:
+    """Count by day and point the rows that stand in one of both alone."""
     if one.same_as(other):
         return {}
-    both = [_numbers(each, np.union1d(one.ids, other.ids)) for each in (one, other)]
+    ids = np.union1d(one.ids, other.ids)
+    both = [_numbers(each, ids) for each in (one, other)]
     alone = np.concatenate([both[0][~np.isin(both[0], both[1])], both[1][~np.isin(both[1], both[0])]])
-    days: dict[str, int] = {}
-    for slot in np.unique(alone["slot"]).tolist():
-        day = slot_date(slot).strftime("%Y%m%d")
-        days[day] = days.get(day, 0) + int((alone["slot"] == slot).sum())
+    days: dict[str, dict[str, int]] = {}
+    places, counts = np.unique(alone[["slot", "rank"]], return_counts=True)
+    for (slot, rank), count in zip(places.tolist(), counts.tolist(), strict=True):
+        points = days.setdefault(day_name(slot), {})
+        point = bytes(ids[rank]).decode()
+        points[point] = points.get(point, 0) + count
     return days
 
 

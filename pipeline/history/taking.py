@@ -139,14 +139,14 @@ def take(files: Files, issues: Iterable[Issue], prefix: str) -> list[Part]:
     return parts
 
 
-def kept_batches(home: Home, catalogue: Catalogue) -> Iterator[list[Issue]]:
-    """Yield the delivery files that are kept and taken, those of some slots at a time.
+def kept_batches(home: Home, catalogue: Catalogue, day: str = "") -> Iterator[list[Issue]]:
+    """Yield the delivery files that are kept and taken, those of some slots at a time; of one day where it is given.
 
     Raises:
         HistoryError: a manifest is damaged.
 
     """
-    for folder in _days(home):
+    for folder in [day] if day else _days(home):
         issues = [
             each
             for retailer in sorted(home.deliveries.iterdir())
