@@ -49,7 +49,7 @@ def reconcile(
         opened = open_home(settings.home, create=False)
         clock, now_ms = business_now(opened, settings)
         counts: Counter[str] = Counter()
-        shown = []
+        shown: list[tuple[str, ...]] = []
         for each in compared(opened, settings, now_ms, clock, master=master, whole=whole, day=wanted):
             counts[each.between] += 1
             emit(each.as_json())

@@ -89,7 +89,7 @@ def test_lost_messages_between_two_masters_are_named_exactly(sound: Home, tmp_pa
     for name in ("meters", "supply"):
         theirs[name] = [row for row in theirs[name] if row["point_id"] not in {point(n) for n in lost}]
     theirs["supply"] = [
-        row | {"retailer_code": "33335"} if row["point_id"] in {point(n) for n in moved} else row
+        {**row, "retailer_code": "33335"} if row["point_id"] in {point(n) for n in moved} else row
         for row in theirs["supply"]
     ]
     theirs["points"].append({"point_id": new[0]})

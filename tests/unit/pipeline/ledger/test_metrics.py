@@ -86,10 +86,8 @@ def test_every_metric_is_exported_and_says_what_the_model_says(tmp_path: Path) -
     newest = model.slots[-1]
     cells = found["koma_slot_cells"]
     for area, counts in (("all", newest.counts), ("03", newest.areas["03"]), ("04", newest.areas["04"])):
-        key = lambda stage, area=area: (("age", "0"), ("area", area), ("stage", stage))  # noqa: E731  a short word
-        assert cells[key("expected")] == counts.expected
-        assert cells[key("due")] == counts.due
-        assert cells[key("published")] == counts.published
+        for stage in ("expected", "due", "published"):
+            assert cells[("age", "0"), ("area", area), ("stage", stage)] == getattr(counts, stage)
     assert found["koma_slot_apart_cells"][("age", "0"), ("area", "03"), ("state", "no_telemetry")] == 1
     assert found["koma_at_timestamp_seconds"][()] == now_ms / 1000
     assert sum(found["koma_stagnated_points"].values()) == model.stagnation.points > 0
@@ -168,10 +166,8 @@ def test_no_rule_fires_on_a_healthy_week(program: Program, tmp_path: Path) -> No
     for name, values in sorted(series.items()):
         moved = "timestamp" in name
         told = [values.get(step % (slots * 6), NEVER) for step in range(steps)]
-        words = [
-            "_" if each == NEVER else f"{each + 300 * step if moved else each:g}" for step, each in enumerate(told)
-        ]
-        lines.append(f"      - {{series: '{name}', values: \"{' '.join(words)}\"}}")
+        shown = ["_" if each == NEVER else f"{each + 300 * step * moved!r}" for step, each in enumerate(told)]
+        lines.append(f"      - {{series: '{name}', values: \"{' '.join(shown)}\"}}")
     checks = [
         f"      - {{alertname: {name}, eval_time: {minutes}m}}"
         for name in rules()
@@ -190,7 +186,7 @@ def test_no_rule_fires_on_a_healthy_week(program: Program, tmp_path: Path) -> No
 
 def _tested(program: Program, folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     (folder / "week.test.yml").write_text(text)
-    command = [program("promtool", "prometheus"), "test", "rules", "week.test.yml"]
+    command = [str(program("promtool", "prometheus")), "test", "rules", "week.test.yml"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
