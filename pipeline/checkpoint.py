@@ -215,10 +215,10 @@ def _replay(state: State, part: Part, since: int, until_batch: int | None) -> in
         if offset >= since:
             try:
                 record = json.loads(line)
-            except ValueError as error:
+                if until_batch is not None and record["kind"] == "intake" and record["batch"] > until_batch:
+                    break
+                state.apply(record)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:  # JSON, but no record, is as bad as none
                 raise HomeError(f"{part.path} line {number} is damaged: {error}", hint=_RESTORE) from error
-            if until_batch is not None and record["kind"] == "intake" and record["batch"] > until_batch:
-                break
-            state.apply(record)
         offset += len(line)
     return offset

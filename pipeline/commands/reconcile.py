@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Set the stores beside each other, and name each point they disagree on."""
+"""Set the stores side by side: which points do they disagree on?"""
 
 from collections import Counter
 from datetime import datetime

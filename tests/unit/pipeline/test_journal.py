@@ -94,9 +94,19 @@ def test_a_torn_last_line_never_happened_and_is_written_over(tmp_path: Path, cut
     assert len(path.read_bytes().splitlines()) == 2
 
 
-def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("whole", "damaged"),
+    [
+        (b'"kind":"intake"', b'"kind:"intake"'),
+        (b'"kind":"intake"', b'"kin":"intake"'),
+        (b'"segments":', b'"segment":'),
+        (b'"clock_ms":', b'"clock_ms":"x","x":'),
+    ],
+)
+def test_a_damaged_line_is_named(tmp_path: Path, whole: bytes, damaged: bytes) -> None:
     path = write(tmp_path, INTAKE, INTENT)
-    path.write_bytes(path.read_bytes().replace(b'"kind":"intake"', b'"kind:"intake"'))
+    assert whole in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(whole, damaged))
 
     with pytest.raises(HomeError, match="line 1 is damaged"):
         Journal(tmp_path)
