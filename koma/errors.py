@@ -116,6 +116,12 @@ class TotalsError(KomaError):
     code = "totals.invalid"
 
 
+class TelemetryError(KomaError):
+    """What metrics, pages or reports are asked to show cannot be read."""
+
+    code = "telemetry.invalid"
+
+
 class PullError(KomaError):
     """The retailer's client could not fetch, or what it fetched is not what was announced."""
 
@@ -143,6 +149,7 @@ ERRORS: tuple[type[KomaError], ...] = (
     HistoryError,
     FormatError,
     TotalsError,
+    TelemetryError,
     PullError,
     GatewayError,
 )

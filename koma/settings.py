@@ -117,6 +117,9 @@ class Settings:
     history: str = _setting(
         "", str, "Where the history of thirteen months lies: a path or an address such as s3://…; empty: in the home."
     )
+    groups: str = _setting(
+        "", str, "CSV file of points that share concentrators: point_id, group; empty: none is counted by group."
+    )
     keep_channels_days: int = _setting(
         92,
         _whole(limits.TOO_OLD_DAYS + 3, 4000),

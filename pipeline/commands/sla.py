@@ -53,7 +53,9 @@ def sla(
             if screen:
                 time.sleep(every)
             clock, now_ms = business_now(opened, settings)
-            model = read_model(opened, parse_jst(at) if at else now_ms, clock=clock, slots=slots)
+            model = read_model(
+                opened, parse_jst(at) if at else now_ms, clock=clock, slots=slots, groups=settings.groups
+            )
             if json:
                 emit(as_json(model))
                 continue
@@ -131,7 +133,7 @@ def metrics(
 
         def text() -> bytes:
             clock, now_ms = business_now(opened, settings)
-            return exposition(read_model(opened, parse_jst(at) if at else now_ms, clock=clock))
+            return exposition(read_model(opened, parse_jst(at) if at else now_ms, clock=clock, groups=settings.groups))
 
         if listen:
             answer(listen, text)

@@ -72,7 +72,7 @@ def _of_burns(lines: Sequence[SlotLine], burns: Iterable[Burn]) -> Iterator[Alar
 
 
 def _of_stagnation(lines: Sequence[SlotLine], found: Stagnation, unknown_meters: int) -> Iterator[Alarm]:
-    newest = _newest_named(lines)
+    newest = next((each for each in reversed(lines) if each.is_named), None)
     for area, by_cause in found.by_area.items():
         due = newest.areas[area].due if newest is not None and area in newest.areas else 0
         for cause in (*STRUCTURAL, REFUSED):
@@ -106,14 +106,6 @@ def _of_files(lines: Sequence[SlotLine], found: Stagnation) -> Iterator[Alarm]:
     for code, count in found.waiting_files.items():
         text = f"retailer {code} has not fetched {count:,} files"
         yield Alarm("not_fetched", NOTICE, since_ms, "", text, TO_DO[NOT_FETCHED])
-
-
-def _newest_named(lines: Sequence[SlotLine]) -> SlotLine | None:
-    """Return the newest slot of which what is not there is late."""
-    for line in reversed(lines):
-        if line.surveyed_ms is not None and line.surveyed_ms >= line.end_ms + NAMING_MIN * MS_PER_MINUTE:
-            return line
-    return None
 
 
 def _since(found: Stagnation, area: str, cause: int) -> int:

@@ -24,6 +24,7 @@ from pipeline.home import Home
 from pipeline.instants import MINUTE_MS, SPLITS_MIN, closing_ms, slot_instants
 from pipeline.ledger.causes import AVAILABLE, CAUSES, NOT_COLLECTED, STATES
 from pipeline.ledger.histogram import Histogram
+from pipeline.ledger.model import NAMING_MS
 from pipeline.ledger.published import Published
 from pipeline.ledger.survey import Surveyed, survey_slot
 from pipeline.manifests import day_name
@@ -33,8 +34,6 @@ from pipeline.trouble import what_to_do
 
 FIRST_SURVEY_MS: Final = SPLITS_MIN[0] * MINUTE_MS
 """After a slot's end: with the first split."""
-NAMING_MS: Final = SPLITS_MIN[-1] * MINUTE_MS
-"""After a slot's end: with the last split, one slot later, what is not there is late, and named by point."""
 FRESH_SLOTS: Final = SLOTS_PER_DAY
 """So many of the newest slots are surveyed where nobody has done so before: their deliveries are there for sure."""
 KEPT_SLOTS: Final = 45 * SLOTS_PER_DAY

@@ -88,6 +88,14 @@ def _latencies(model: SlaModel) -> Iterator[Sample]:
                 yield (stage, f"{percent / 100:g}"), seconds
 
 
+def _area_latencies(model: SlaModel) -> Iterator[Sample]:
+    for area, found in model.named.area_latencies.items() if model.named is not None else ():
+        for percent in QUANTILES:
+            seconds = found.percentile_s(percent)
+            if seconds is not None:
+                yield (area, f"{percent / 100:g}"), seconds
+
+
 def _since(model: SlaModel) -> Iterator[Sample]:
     for area, by_cause in model.stagnation.since_ms.items():
         for cause, since_ms in by_cause.items():
@@ -144,6 +152,8 @@ METRICS: Final[tuple[Metric, ...]] = (
            lambda model: _rungs(model, lambda each: float(each.state == MET))),  # type: ignore[attr-defined]
     Metric("koma_latency_seconds", "Latency between two stages over the slots shown, off by less than 1 %.",
            ("stage", "quantile"), _latencies),
+    Metric("koma_area_latency_seconds", "From measured to handed over, in the newest slot whose missing are named.",
+           ("area", "quantile"), _area_latencies),
     Metric("koma_stagnated_points", "Points of which something was due and is not there.", ("area", "cause"),
            lambda model: [((area, cause), count) for area, found in model.stagnation.by_area.items()
                           for cause, count in found.items()]),
@@ -153,6 +163,16 @@ METRICS: Final[tuple[Metric, ...]] = (
            lambda model: [((), model.stagnation.oldest_slots)]),
     Metric("koma_waiting_files", "Files of the slots shown that a retailer has not fetched for more than a slot.",
            ("retailer",), lambda model: [((code,), count) for code, count in model.stagnation.waiting_files.items()]),
+    Metric("koma_fetch_lag_seconds", "Age of the oldest file of the slots shown that a retailer has not fetched.",
+           ("retailer",), lambda model: [((code,), (model.at_ms - since_ms) / 1000)
+                                         for code, since_ms in model.stagnation.waiting_since_ms.items()]),
+    Metric("koma_group_points", "Points that share concentrators.", ("group", "area"),
+           lambda model: [((each.group, each.area), each.points) for each in model.groups]),
+    Metric("koma_group_missing_points", "Those of them that miss the newest slot whose missing points are named.",
+           ("group", "area"), lambda model: [((each.group, each.area), each.missing) for each in model.groups]),
+    Metric("koma_group_silent_since_timestamp_seconds", "Start of the slot since which most of a group is missing.",
+           ("group", "area"), lambda model: [((each.group, each.area), each.silent_since_ms / 1000)
+                                             for each in model.groups if each.silent_since_ms is not None]),
     Metric("koma_burn_rate", "How many times faster than allowed the budget of misses goes.",
            ("objective", "severity", "factor", "window", "slots"), _burns),
     Metric("koma_alarms", "Alarms that stand, as koma sla lists them.", ("code", "severity", "area"), _alarms),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from koma.slots import format_jst
+from pipeline.instants import MINUTE_MS, SPLITS_MIN
 from pipeline.ledger.histogram import Histogram
 from pipeline.ledger.promise import Burn, Deadline
 
@@ -23,6 +24,8 @@ STAGES: Final = (
 )
 """Between which two stages a latency lies; the last is the whole way to the retailer's door."""
 PERCENTS: Final = (50, 95, 99, 100)
+NAMING_MS: Final = SPLITS_MIN[-1] * MINUTE_MS
+"""After a slot's end: with the last split, one slot later, what is not there is late, and named by point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ class SlotLine:
     area_latencies: Mapping[str, Histogram]
     """Of `measured_to_handed_over`, by area."""
 
+    @property
+    def is_named(self) -> bool:
+        """Whether what is missing is late, and named by point."""
+        return self.surveyed_ms is not None and self.surveyed_ms >= self.end_ms + NAMING_MS
+
 
 @dataclass(frozen=True, slots=True)
 class StagnatedPoint:
@@ -119,6 +127,21 @@ class Stagnation:
     oldest: tuple[StagnatedPoint, ...]
     waiting_files: Mapping[str, int] = field(default_factory=dict)
     """Files that were published for more than a slot and not fetched, by retailer; of the slots shown."""
+    waiting_since_ms: Mapping[str, int] = field(default_factory=dict)
+    """Since when the oldest file that a retailer has not fetched could be, however short; of the slots shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLine:
+    """Points that share concentrators, in the newest slot of which what is missing is late."""
+
+    group: str
+    area: str
+    """Of its first point."""
+    points: int
+    missing: int
+    silent_since_ms: int | None
+    """Start of the slot since which more than half of it has been missing; None where it reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +177,13 @@ class SlaModel:
     burns: tuple[Burn, ...]
     alarms: tuple[Alarm, ...]
     """The most severe first."""
+    groups: tuple[GroupLine, ...] = ()
+    """Where the operator names any."""
+
+    @property
+    def named(self) -> SlotLine | None:
+        """The newest slot of which what is missing is late."""
+        return next((each for each in reversed(self.slots) if each.is_named), None)
 
 
 def as_json(model: SlaModel) -> dict[str, Any]:
@@ -166,12 +196,18 @@ def as_json(model: SlaModel) -> dict[str, Any]:
         "slots": [_slot(each) for each in model.slots],
         "stagnation": _stagnation(model.stagnation),
         "burns": [asdict(each) | {"burning": each.burning} for each in model.burns],
+        "groups": [_group(each) for each in model.groups],
         "alarms": [
             {"code": each.code, "severity": each.severity, "since": format_jst(each.since_ms), "area": each.area}
             | {"detail": each.detail, "do": each.do}
             for each in model.alarms
         ],
     }
+
+
+def _group(line: GroupLine) -> dict[str, Any]:
+    values = asdict(line)
+    return values | {"silent_since": _when(values.pop("silent_since_ms"))}
 
 
 def _stagnation(found: Stagnation) -> dict[str, Any]:
@@ -184,6 +220,7 @@ def _stagnation(found: Stagnation) -> dict[str, Any]:
         "oldest_slots": found.oldest_slots,
         "oldest": [point_json(each) for each in found.oldest],
         "waiting_files": dict(found.waiting_files),
+        "waiting_since": {code: format_jst(ms) for code, ms in found.waiting_since_ms.items()},
     }
 
 

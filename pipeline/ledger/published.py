@@ -11,13 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from koma.limits import POINT_ID_DIGITS
 from koma.slots import format_jst, parse_jst, slot_start_ms
 from pipeline.home import Home
 from pipeline.manifests import SLOTS, day_name
 from pipeline.master import MasterView
-from pipeline.master.point_kernels import split_ids
-from pipeline.master.points import Ids, PointIndex
+from pipeline.master.points import PointIndex, ids_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +86,7 @@ def unpublished(
             table = pq.read_table(path, columns=["point_id", "available"])
         except (OSError, pa.ArrowInvalid):  # not there, or not whole: nobody can fetch what it held
             continue
-        place = index.positions(_ids(table["point_id"]))
+        place = index.positions(ids_of(table["point_id"]))
         there = place >= 0
         held[place[there]] = table["available"].to_numpy()[there]
     return position[~held[position]]
-
-
-def _ids(points: pa.ChunkedArray) -> Ids:
-    fixed = points.cast(pa.binary()).combine_chunks().cast(pa.binary(POINT_ID_DIGITS))
-    digits = np.frombuffer(fixed.buffers()[1], np.uint8, len(fixed) * POINT_ID_DIGITS).reshape(-1, POINT_ID_DIGITS)
-    ids = Ids(np.empty(len(fixed), np.uint16), np.empty(len(fixed), np.uint64))
-    split_ids(digits, np.arange(len(fixed), dtype=np.uint32), ids.high, ids.low)
-    return ids

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.ledger.alarms import alarms_of
 from pipeline.ledger.book import KEPT_SLOTS, Record, read_record, survey_due
 from pipeline.ledger.causes import APART, AVAILABLE, CAUSES, NOT_FETCHED, NOT_PUBLISHED, REFUSED, STATES, UNASSIGNED
 from pipeline.ledger.fetched import Fetched, fetched_of, fetches, has_gateway
+from pipeline.ledger.groups import groups_of
 from pipeline.ledger.histogram import Histogram
 from pipeline.ledger.model import STAGES, Alarm, Counts, SlaModel, SlotLine, StagnatedPoint, Stagnation
 from pipeline.ledger.promise import LADDER, MISSED, OBJECTIVES, PAGE, WINDOWS, Burn, Deadline, Events, burn_rates
@@ -52,7 +54,7 @@ def business_now(home: Home, settings: Settings) -> tuple[str, int]:
     return "received", state.now_ms if state.now_ms != NEVER else WallClock().now_ms()
 
 
-def read_model(home: Home, now_ms: int, *, clock: str = "wall", slots: int = SLOTS_SHOWN) -> SlaModel:
+def read_model(home: Home, now_ms: int, *, clock: str = "wall", slots: int = SLOTS_SHOWN, groups: str = "") -> SlaModel:
     """Return how the promise stands at a time.
 
     Args:
@@ -60,6 +62,10 @@ def read_model(home: Home, now_ms: int, *, clock: str = "wall", slots: int = SLO
         now_ms: the time it is, by the home's clock.
         clock: which one that is.
         slots: how many slots are shown, the newest that has ended last.
+        groups: file of the points that share concentrators; empty where there is none.
+
+    Raises:
+        TelemetryError: the groups cannot be read.
 
     """
     state = read_state(home.path("journal"))
@@ -87,6 +93,7 @@ def read_model(home: Home, now_ms: int, *, clock: str = "wall", slots: int = SLO
         stagnation=found,
         burns=burns,
         alarms=(*_conservation(home, shown), *alarms),
+        groups=groups_of(home, Path(groups), last) if groups else (),
     )
 
 
@@ -276,13 +283,15 @@ def _fetched(read: _Read, slots: range) -> dict[int, Fetched]:
 
 
 def _with_waiting(found: Stagnation, fetched: Iterable[Fetched], now_ms: int) -> Stagnation:
-    """Add the files that wait for longer than a slot."""
+    """Add the files that wait for longer than a slot, and since when the oldest of each retailer waits."""
     waiting: dict[str, int] = {}
+    since: dict[str, int] = {}
     for each in fetched:
         for file in each.waiting:
+            since[file.retailer_code] = min(file.since_ms, since.get(file.retailer_code, file.since_ms))
             if now_ms - file.since_ms > MS_PER_SLOT:
                 waiting[file.retailer_code] = waiting.get(file.retailer_code, 0) + 1
-    return replace(found, waiting_files=dict(sorted(waiting.items())))
+    return replace(found, waiting_files=dict(sorted(waiting.items())), waiting_since_ms=dict(sorted(since.items())))
 
 
 def _burns(read: _Read, last: int) -> Iterable[Burn]:

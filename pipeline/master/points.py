@@ -7,6 +7,7 @@ Provisional positions go on behind the known ones in ascending order of ids, so 
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from koma.limits import POINT_ID_DIGITS
@@ -93,3 +94,12 @@ class PointIndex:
         if position >= known:
             return self.new.text(position - known)
         return self.known.text(int(np.flatnonzero(self.order == position)[0]))
+
+
+def ids_of(points: pa.ChunkedArray) -> Ids:
+    """Return the ids that a column of texts holds; each has 22 digits."""
+    fixed = points.cast(pa.binary()).combine_chunks().cast(pa.binary(POINT_ID_DIGITS))
+    digits = np.frombuffer(fixed.buffers()[1], np.uint8, len(fixed) * POINT_ID_DIGITS).reshape(-1, POINT_ID_DIGITS)
+    ids = Ids(np.empty(len(fixed), np.uint16), np.empty(len(fixed), np.uint64))
+    split_ids(digits, np.arange(len(fixed), dtype=np.uint32), ids.high, ids.low)
+    return ids
