@@ -12,8 +12,10 @@ import typer
 from koma.errors import IdentifierError, KomaError
 from koma.output import emit, fail, note
 from koma.settings import load_settings
+from pipeline.commands.telemetry import app as telemetry
 
 app = typer.Typer(help=__doc__, add_completion=False, epilog="Example: koma sla --watch")
+app.add_typer(telemetry)
 
 Home = Annotated[Path | None, typer.Option(metavar="PATH", help="Data directory, instead of KOMA_HOME.")]
 At = Annotated[str, typer.Option(metavar="TIME", help="The time it is, in JST, instead of the home's clock.")]
