@@ -34,6 +34,11 @@ _OPERATORS = {
     errno.EDQUOT: "Nothing is lost: raise the quota of its disk or make room, then run it again",
     errno.EFBIG: "Raise the limit on the size of files (ulimit -f), then run it again",
     errno.EIO: "Look at the disk, then run it again",
+    errno.ENOENT: "Look at the name; of a file in the home: koma home check says what is gone, and what to do",
+    errno.ENOTDIR: "Look at the name: a file stands where a folder should",
+    errno.EISDIR: "Look at the name: a folder stands where a file should",
+    errno.ENAMETOOLONG: "Give a shorter name",
+    errno.ELOOP: "Look at the links on the way to it",
 }
 """Failures of the system that an operator can mend, and how; all others keep their trace."""
 

@@ -84,7 +84,8 @@ def stagnated(
     Causes: not_collected, quarantined, master_mismatch, waiting_for_pair, refused, computed_not_published, and
     published_not_fetched, of the files that wait at the gateway.
     """
-    from koma.slots import parse_jst  # noqa: PLC0415  see above
+    from koma.ids import parse_area  # noqa: PLC0415  see above
+    from koma.slots import parse_jst  # noqa: PLC0415
     from pipeline.home import open_home  # noqa: PLC0415
     from pipeline.ledger.causes import CAUSES, STATES  # noqa: PLC0415
     from pipeline.ledger.model import point_json  # noqa: PLC0415
@@ -93,6 +94,7 @@ def stagnated(
 
     known = [STATES[each] for each in CAUSES]
     try:
+        area = f"{parse_area(area).number:02d}" if area else ""
         if cause and cause not in known:
             raise IdentifierError(f"there is no cause {cause!r}", hint=f"one of {', '.join(known)}")
         settings = load_settings(home=home)

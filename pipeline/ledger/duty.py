@@ -71,7 +71,7 @@ def duties(home: Home, retailer: str, day: str) -> list[Duty]:
 
     """
     folder = home.deliveries / retailer / day
-    if not (folder / SLOTS).exists():
+    if len(day) != len("20261007") or not day.isdecimal() or not (folder / SLOTS).exists():
         raise HomeError(
             f"nothing that {retailer} was issued for {day} is kept", hint="look at the code and the day (YYYYMMDD)"
         )

@@ -37,7 +37,7 @@ def run(json: bool = typer.Option(False, "--json"), what: str = "fail") -> None:
     if what == "shut":
         raise PermissionError(errno.EACCES, "Permission denied", "/srv/koma/home.json")
     if what == "gone":
-        raise FileNotFoundError(errno.ENOENT, "No such file", "/srv/koma/gone")
+        raise OSError(errno.ENOTTY, "Not a typewriter", "/srv/koma/gone")
     typer.echo("done")
 '''
 
@@ -175,5 +175,5 @@ def test_a_file_that_is_shut_to_the_user_is_named_with_what_to_do(capsys: pytest
     assert run("try", "--what", "shut") == 1
     said = capsys.readouterr().err
     assert said.startswith("koma: koma.failed: /srv/koma/home.json: Permission denied\n  Look at its owner and rights")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(OSError, match="typewriter"):
         cli.main(["try", "--what", "gone"])
