@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The read model of a home: surveys what is due, then puts together what screens, metrics and reports show."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,13 +10,13 @@ import numpy as np
 
 from koma.clock import WallClock
 from koma.settings import Settings
-from koma.slots import MS_PER_SLOT, parse_jst, slot_at_ms, slot_start_ms
+from koma.slots import MS_PER_SLOT, SLOTS_PER_DAY, parse_jst, slot_at_ms, slot_start_ms
 from pipeline.alarms import latest_alarms
 from pipeline.home import Home
 from pipeline.instants import FIRST_ISSUES, MINUTE_MS, SPLITS_MIN, regular_instants
 from pipeline.journal import read_state
 from pipeline.ledger.alarms import alarms_of
-from pipeline.ledger.book import KEPT_SLOTS, Record, read_record, survey_due
+from pipeline.ledger.book import KEPT_SLOTS, Record, RetailerLine, read_record, survey_due
 from pipeline.ledger.causes import APART, AVAILABLE, CAUSES, NOT_FETCHED, NOT_PUBLISHED, REFUSED, STATES, UNASSIGNED
 from pipeline.ledger.fetched import Fetched, fetched_of, fetches, has_gateway
 from pipeline.ledger.groups import groups_of
@@ -95,6 +95,39 @@ def read_model(home: Home, now_ms: int, *, clock: str = "wall", slots: int = SLO
         alarms=(*_conservation(home, shown), *alarms),
         groups=groups_of(home, Path(groups), last) if groups else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSlot:
+    """A slot as it is kept, for reports: without what a gateway knows."""
+
+    line: SlotLine
+    promised: tuple[int, int] | None
+    """Cells due and published when it was closed; None where it was not surveyed after that."""
+    retailers: Mapping[str, RetailerLine]
+    in_time: Mapping[str, bool]
+    """By retailer: closed and out by the duty's minute."""
+
+
+def kept_slots(home: Home, slots: range, now_ms: int, *, clock: str) -> Iterator[KeptSlot]:
+    """Yield slots of any time as the ledger keeps them; surveys nothing. Stamps are read a day at a time."""
+    state = read_state(home.path("journal"))
+    for first in range(slots.start, slots.stop, SLOTS_PER_DAY):
+        day = range(first, min(first + SLOTS_PER_DAY, slots.stop))
+        until_ms = slot_start_ms(day.stop) + 2 * DUTY_MIN * MINUTE_MS
+        read = _Read(
+            home, state, now_ms, clock, gateway=False, stamps=read_stamps(home, slot_start_ms(first), until_ms)
+        )
+        for slot in day:
+            record = read_record(home, slot)
+            retailers = {} if record is None else record.retailers
+            due_ms = slot_start_ms(slot) + MS_PER_SLOT + DUTY_MIN * MINUTE_MS
+            yield KeptSlot(
+                line=_line(read, slot, None),
+                promised=None if record is None else record.promised,
+                retailers=retailers,
+                in_time={code: _in_time(read, each.closed_ms, due_ms) for code, each in retailers.items()},
+            )
 
 
 def named_points(

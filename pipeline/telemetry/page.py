@@ -23,7 +23,8 @@ h1{font-size:1.5rem;margin:.2em 0}
 h2{font-size:1.05rem;margin:1.6em 0 .4em}
 p{margin:.3em 0}
 .dim{color:var(--dim)}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n{white-space:nowrap}
 input.l{position:absolute;opacity:0}
 label.l{float:right;padding:2px 10px;border:1px solid var(--line);cursor:pointer}
 #en:checked~main .ja,#ja:checked~main .en{display:none}
@@ -58,7 +59,7 @@ i.unknown{outline:1px dashed var(--line);outline-offset:-1px}
 .bar b.bad{background:var(--bad)}
 .bar b.late{background:var(--late)}
 .bar u{position:absolute;top:-2px;bottom:-2px;width:2px;background:var(--ink)}
-svg{display:block;width:100%;max-width:720px;height:auto}
+svg{display:block;width:100%;max-width:600px;height:auto}
 svg text{font-size:10px;fill:var(--ink)}
 @media(max-width:720px){
 .two{display:block}
