@@ -23,8 +23,6 @@ onload = () => {
   const found = {text: main.innerText, over: root.scrollWidth - root.clientWidth,
                  bottom: Math.max(0, ...bottom),
                  tiny: [...page.querySelectorAll("main *")].filter(each => each.children.length == 0
-                   && each.innerText && each.offsetWidth > 0
-                   && parseFloat(getComputedStyle(each).fontSize) < 11).length};
                    && each.innerText && each.offsetWidth > 0 && small(each)).length};
   document.title = "seen"; document.body.innerHTML = "<pre id=seen></pre>";
   document.getElementById("seen").textContent = JSON.stringify(found);
