@@ -7,6 +7,7 @@ it, never between.
 """
 
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
@@ -91,12 +92,15 @@ def newest(files: Files) -> Catalogue:
 def _read(files: Files, name: str) -> Catalogue:
     place = f"{files.address}/{FOLDER}/{name}"
     try:
-        facts = json.loads(files.read(f"{FOLDER}/{name}"))
+        body, checksum = files.read(f"{FOLDER}/{name}").splitlines()
+        facts = json.loads(body)
         if facts["layout"] != LAYOUT:
             raise HistoryError(
                 f"{place} has layout {facts['layout']}, this Koma knows {LAYOUT}",
                 hint="use the Koma that wrote it, or make the history anew: koma history rebuild",
             )
+        if zlib.crc32(body) != int(checksum, 16):
+            raise ValueError("its checksum does not hold")  # noqa: TRY301  said below, as any damage
         return Catalogue(
             facts["number"],
             facts["until_ms"],
@@ -112,7 +116,7 @@ def _read(files: Files, name: str) -> Catalogue:
 
 def reveal(files: Files, catalogue: Catalogue) -> None:
     """Make a catalogue the newest, durably with all its parts, and remove those long past."""
-    content = json.dumps({"layout": LAYOUT} | asdict(catalogue), separators=(",", ":")).encode() + b"\n"
-    files.reveal(f"{FOLDER}/{catalogue.number:010d}.json", content)
+    body = json.dumps({"layout": LAYOUT} | asdict(catalogue), separators=(",", ":")).encode()
+    files.reveal(f"{FOLDER}/{catalogue.number:010d}.json", body + f"\n{zlib.crc32(body):08x}\n".encode())
     for name in files.names(FOLDER)[:-KEPT]:
         files.remove(f"{FOLDER}/{name}")

@@ -79,11 +79,11 @@ class _Opened(threading.local):
 
 def _groups_ahead(files: Files, part: str, pick: Pick, ids: tuple[str, str]) -> Iterator[Rows]:
     """Yield what `_groups` does, and read the next ones meanwhile."""
-    opened = _Opened()
+    opened, bounds = _Opened(), bounds_of(files, part)
 
     def read(number: int, group: int) -> Rows:
         if opened.number != number:
-            opened.number, opened.file = number, PartFile.open(files, part, number)
+            opened.number, opened.file = number, PartFile.open(files, part, number, bounds)
         return pick(_within(opened.file.rows(group), ids))
 
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -98,8 +98,9 @@ def _groups_ahead(files: Files, part: str, pick: Pick, ids: tuple[str, str]) -> 
 
 def _places(files: Files, part: str, ids: tuple[str, str]) -> Iterator[tuple[PartFile, int, int]]:
     """Yield the groups in which points of a range may stand: the open file, its number, the group."""
-    for number in bounds_of(files, part).between(*ids):
-        file = PartFile.open(files, part, number)
+    bounds = bounds_of(files, part)
+    for number in bounds.between(*ids):
+        file = PartFile.open(files, part, number, bounds)
         for group in range(file.groups):
             least, greatest = file.bounds(group)
             if greatest >= ids[0] and least < ids[1]:

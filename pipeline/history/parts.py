@@ -6,8 +6,10 @@ greatest id stand in the file's footer. A file holds up to 128 groups, so that i
 """
 
 import json
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from koma.errors import HistoryError
 from koma.limits import POINT_ID_DIGITS, RETAILER_CODE_DIGITS
 from koma.slots import MS_PER_SLOT
 from pipeline.history.catalogue import PARTS, Part
@@ -45,11 +48,14 @@ _WRITING: Final = {
     "column_encoding": {"slot_start": "DELTA_BINARY_PACKED"},
     "write_statistics": ["point_id"],
     "write_batch_size": 8_192,
+    "write_page_checksum": True,
 }
 _WORDS: Final = ["point_id", "retailer_code", "quality"]
 _QUALITIES: Final = pa.array(QUALITIES, pa.string())
 _INDEX: Final = "part.json"
 _BOUNDS: Final = "part.bounds"
+_CHECKSUM_BYTES: Final = 4
+_RECORD_BYTES: Final = 2 * POINT_ID_DIGITS + 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The first and the last point of each of a part's files, which follow each other by point.
+    """The first and the last point of each of a part's files, which follow each other by point, and its footer's sum.
 
     They stay the bytes that they are in the file: of thousands a look-up needs a dozen.
     """
@@ -71,17 +77,24 @@ class Bounds:
     content: bytes
 
     def __len__(self) -> int:
-        return len(self.content) // (2 * POINT_ID_DIGITS)
+        return len(self.content) // _RECORD_BYTES
+
+    def _field(self, number: int, start: int, length: int) -> bytes:
+        at = number * _RECORD_BYTES + start
+        return self.content[at : at + length]
 
     def first(self, number: int) -> str:
         """Return the first point of a file."""
-        start = number * 2 * POINT_ID_DIGITS
-        return self.content[start : start + POINT_ID_DIGITS].decode()
+        return self._field(number, 0, POINT_ID_DIGITS).decode()
 
     def last(self, number: int) -> str:
         """Return the last point of a file."""
-        start = (number * 2 + 1) * POINT_ID_DIGITS
-        return self.content[start : start + POINT_ID_DIGITS].decode()
+        return self._field(number, POINT_ID_DIGITS, POINT_ID_DIGITS).decode()
+
+    def footer(self, number: int) -> tuple[int, int]:
+        """Return how many bytes at the end of a file are its footer, and their CRC-32."""
+        words = self._field(number, 2 * POINT_ID_DIGITS, 8)
+        return int.from_bytes(words[:4], "little"), int.from_bytes(words[4:], "little")
 
     def holding(self, point_id: str) -> Iterator[int]:
         """Yield the files in which a point may stand."""
@@ -95,6 +108,12 @@ class Bounds:
             number += 1
 
 
+def _record(first: bytes, last: bytes, content: bytes) -> bytes:
+    """Return what bounds say of a file."""
+    length = int.from_bytes(content[-8:-4], "little") + 8
+    return first + last + length.to_bytes(4, "little") + zlib.crc32(content[-length:]).to_bytes(4, "little")
+
+
 def file_name(part: str, number: int) -> str:
     """Return the name of a part's file."""
     return f"{PARTS}/{part}/{number:05d}.parquet"
@@ -105,20 +124,46 @@ def index_of(files: Files, part: str) -> Index:
 
     Raises:
         FileNotFoundError: the part is gone.
+        HistoryError: it is damaged.
 
     """
-    facts = json.loads(files.read(f"{PARTS}/{part}/{_INDEX}"))
-    return Index(*(tuple(facts[name]) for name in Index.__slots__))
+    name = f"{PARTS}/{part}/{_INDEX}"
+    with _sound(files, name):
+        facts = json.loads(files.read(name))
+        return Index(*(tuple(facts[column]) for column in Index.__slots__))
 
 
 def bounds_of(files: Files, part: str) -> Bounds:
-    """Return the bounds of a part's files.
+    """Return the bounds of a part's files; a bit that fell would hide points, so they carry their own checksum.
 
     Raises:
         FileNotFoundError: the part is gone.
+        HistoryError: they are damaged.
 
     """
-    return Bounds(files.read(f"{PARTS}/{part}/{_BOUNDS}"))
+    name = f"{PARTS}/{part}/{_BOUNDS}"
+    content = files.read(name)
+    bounds, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    if zlib.crc32(bounds).to_bytes(_CHECKSUM_BYTES, "little") != checksum:
+        raise _damaged(files, name, "its checksum does not hold")
+    return Bounds(bounds)
+
+
+@contextmanager
+def _sound(files: Files, name: str) -> Iterator[None]:
+    """Name the file that cannot be read as what it should be."""
+    try:
+        yield
+    except (FileNotFoundError, HistoryError):
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise _damaged(files, name, str(error)) from None
+
+
+def _damaged(files: Files, name: str, why: str) -> HistoryError:
+    return HistoryError(
+        f"{files.address}/{name} is damaged: {why}", hint="koma history verify names all such files; then rebuild"
+    )
 
 
 @dataclass(slots=True)
@@ -131,7 +176,7 @@ class PartWriter:
     _rest: list[Rows] = field(default_factory=list)
     _groups: int = 0
     _bounds: bytearray = field(default_factory=bytearray)
-    _last_id: bytes = b""
+    _ends: tuple[bytes, bytes] = (b"", b"")
     _sink: Any = None
     _writer: Any = None
     _facts: dict[str, list[Any]] = field(default_factory=lambda: {each: [] for each in Index.__slots__})
@@ -167,11 +212,11 @@ class PartWriter:
         if self._writer is None:
             self._sink = pa.BufferOutputStream()
             self._writer = pq.ParquetWriter(self._sink, SCHEMA, **_WRITING)
-            self._bounds += group.ids[0]
+            self._ends = (bytes(group.ids[0]), b"")
             self._facts["rows"].append(0)
         self._writer.write_table(table_of(group), row_group_size=len(group))
         self._facts["rows"][-1] += len(group)
-        self._last_id = bytes(group.ids[-1])
+        self._ends = (self._ends[0], bytes(group.ids[-1]))
         self._groups += 1
         if self._groups == GROUPS_PER_FILE:
             self._close_file()
@@ -179,7 +224,7 @@ class PartWriter:
     def _close_file(self) -> None:
         self._writer.close()
         content = self._sink.getvalue()
-        self._bounds += self._last_id
+        self._bounds += _record(*self._ends, memoryview(content).tobytes())
         self._facts["bytes"].append(content.size)
         number = len(self._facts["crc32"])
         self._facts["crc32"].append(self.files.write(file_name(self.name, number), memoryview(content)))
@@ -195,7 +240,8 @@ class PartWriter:
             return None
         content = json.dumps(self._facts, separators=(",", ":")).encode()
         self.files.write(f"{PARTS}/{self.name}/{_INDEX}", content)
-        self.files.write(f"{PARTS}/{self.name}/{_BOUNDS}", bytes(self._bounds))
+        checksum = zlib.crc32(self._bounds).to_bytes(_CHECKSUM_BYTES, "little")
+        self.files.write(f"{PARTS}/{self.name}/{_BOUNDS}", bytes(self._bounds) + checksum)
         rows, size = sum(self._facts["rows"]), sum(self._facts["bytes"])
         return Part(self.name, self.level, self._first_slot, self._last_slot, self._latest_ms, rows, size)
 
@@ -221,20 +267,30 @@ def table_of(rows: Rows) -> Any:
 
 @dataclass(slots=True)
 class PartFile:
-    """An open file of a part."""
+    """An open file of a part; every page is held against its checksum when it is read."""
 
     parquet: Any
+    files: Files
+    name: str
 
     @classmethod
-    def open(cls, files: Files, part: str, number: int) -> "PartFile":
-        """Open a file.
+    def open(cls, files: Files, part: str, number: int, bounds: Bounds) -> "PartFile":
+        """Open a file. Its footer says where a point may stand: one that is not what was written would hide points.
 
         Raises:
             FileNotFoundError: the part is gone.
+            HistoryError: the file is damaged.
 
         """
-        source = files.opened(file_name(part, number))
-        return cls(pq.ParquetFile(source, pre_buffer=True, read_dictionary=_WORDS))
+        name = file_name(part, number)
+        length, checksum = bounds.footer(number)
+        with _sound(files, name):
+            source = files.opened(name)
+            size = source.size()
+            if size < length or zlib.crc32(source.read_at(length, size - length)) != checksum:
+                raise _damaged(files, name, "the checksum of its footer does not hold")
+            reading = {"pre_buffer": True, "read_dictionary": _WORDS, "page_checksum_verification": True}
+            return cls(pq.ParquetFile(source, **reading), files, name)
 
     @property
     def groups(self) -> int:
@@ -244,8 +300,9 @@ class PartFile:
 
     def bounds(self, group: int) -> tuple[str, str]:
         """Return the least and the greatest point id of a group."""
-        found = self.parquet.metadata.row_group(group).column(0).statistics
-        return found.min, found.max
+        with _sound(self.files, self.name):
+            found = self.parquet.metadata.row_group(group).column(0).statistics
+            return str(found.min), str(found.max)
 
     def holding(self, point_id: str) -> Iterator[int]:
         """Yield the groups in which a point may stand; groups ascend."""
@@ -262,18 +319,20 @@ class PartFile:
 
     def rows(self, group: int) -> Rows:
         """Read a group."""
-        return rows_of(self.parquet.read_row_group(group, use_threads=False))
+        with _sound(self.files, self.name):
+            return rows_of(self.parquet.read_row_group(group, use_threads=False))
 
     def rows_of_point(self, group: int, point_id: str) -> Rows:
         """Read the rows of one point out of a group."""
-        table = self.parquet.read_row_group(group, use_threads=False)
-        ids = table.column("point_id").combine_chunks()
-        place = ids.dictionary.index(point_id).as_py()
-        rank = np.asarray(ids.indices)
-        if place < 0:
-            return Rows.empty()
-        first, end = np.searchsorted(rank, (place, place + 1))
-        return rows_of(table.slice(first, end - first))
+        with _sound(self.files, self.name):
+            table = self.parquet.read_row_group(group, use_threads=False)
+            ids = table.column("point_id").combine_chunks()
+            place = ids.dictionary.index(point_id).as_py()
+            rank = np.asarray(ids.indices)
+            if place < 0:
+                return Rows.empty()
+            first, end = np.searchsorted(rank, (place, place + 1))
+            return rows_of(table.slice(first, end - first))
 
 
 def rows_of(table: Any) -> Rows:

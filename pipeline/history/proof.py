@@ -13,7 +13,7 @@ from koma.settings import Settings
 from pipeline.history import taking
 from pipeline.history.catalogue import PARTS, Catalogue, newest
 from pipeline.history.files import Files, store_files
-from pipeline.history.parts import file_name, index_of
+from pipeline.history.parts import bounds_of, file_name, index_of
 from pipeline.history.reading import IntervalStore, Wanted
 from pipeline.history.rows import Rows, merged
 from pipeline.home import Home
@@ -48,8 +48,12 @@ def verify(home: Home, settings: Settings) -> Proof:
 def _of_part(files: Files, part: str, proof: Proof) -> Iterator[dict[str, Any]]:
     try:
         index = index_of(files, part)
+        bounds_of(files, part)
     except FileNotFoundError:
         yield _finding(f"{PARTS}/{part}", "gone", _TEXTS["gone"])
+        return
+    except HistoryError as error:
+        yield _finding(f"{PARTS}/{part}", "damaged", error.message)
         return
     for number, crc32 in enumerate(index.crc32):
         name = file_name(part, number)

@@ -165,8 +165,9 @@ def _overlapping(catalogue: Catalogue, wanted: Wanted) -> list[Part]:
 
 def _point_in(files: Files, part: str, point_id: str, wanted: Wanted) -> Rows:
     found = []
-    for number in bounds_of(files, part).holding(point_id):
-        file = PartFile.open(files, part, number)
+    bounds = bounds_of(files, part)
+    for number in bounds.holding(point_id):
+        file = PartFile.open(files, part, number, bounds)
         found += [wanted.known(file.rows_of_point(group, point_id)) for group in file.holding(point_id)]
     return merged(found)
 

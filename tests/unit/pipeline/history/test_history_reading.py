@@ -127,11 +127,11 @@ def test_a_read_begins_again_when_its_parts_went(tmp_path: Path, monkeypatch: py
 
     real, calls = parts.PartFile.open, []
 
-    def open_after_move(files: Files, part: str, number: int) -> parts.PartFile:
+    def open_after_move(files: Files, part: str, number: int, bounds: parts.Bounds) -> parts.PartFile:
         calls.append(part)
         if len(calls) == 1:
             moved_on(catalogue)
-        return real(files, part, number)
+        return real(files, part, number, bounds)
 
     monkeypatch.setattr(parts.PartFile, "open", open_after_move)
 
@@ -169,3 +169,29 @@ def test_a_part_that_the_newest_catalogue_lists_and_is_gone_is_an_error(tmp_path
         IntervalStore(files).point(point(1), ALL)
     with pytest.raises(HistoryError, match="lacks a file that its catalogue lists"):
         list(IntervalStore(files).area_slot(area(3), ALL))
+
+
+@pytest.mark.parametrize("harm", ["cut", "bit", "empty", "text"])
+@pytest.mark.parametrize("name", ["00000.parquet", "part.bounds"])
+def test_a_damaged_file_is_named_and_never_read_as_another_truth(tmp_path: Path, name: str, harm: str) -> None:
+    states = [State(point(n), SLOT + k, 11113, 2, 1000 * n + k) for n in range(40) for k in range(48)]
+    right = {each: told(states, ALL, [each]) for each in (point(0), point(20), point(39))}
+    sound = tmp_path / "sound"
+    store_of(Files(str(sound)), [states])
+    whole = (sound / "parts" / "p0" / name).read_bytes()
+    step = max(1, len(whole) // 40)
+    for place in range(0, len(whole), step) if harm == "bit" else (0,):
+        bit = bytearray(whole)
+        bit[place] ^= 0x10
+        damaged = {"cut": whole[: len(whole) // 2], "bit": bytes(bit), "empty": b"", "text": b"no such file\n"}[harm]
+        (sound / "parts" / "p0" / name).write_bytes(damaged)
+        for each, expected in right.items():
+            assert _told_or_damaged(sound, each) in ([expected, None] if harm == "bit" else [None]), place
+
+
+def _told_or_damaged(folder: Path, point_id: str) -> list[State] | None:
+    """Read a point; None where a file is said to be damaged."""
+    try:
+        return states_of(IntervalStore(Files(str(folder))).point(point_id, ALL))
+    except HistoryError as error:
+        return None if "is damaged" in error.message else []

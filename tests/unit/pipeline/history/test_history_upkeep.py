@@ -110,7 +110,9 @@ def test_few_catalogues_are_kept_and_the_newest_counts(tmp_path: Path) -> None:
     assert len(files.names("catalogue")) == KEPT
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"layout": 1}', b'{"layout": 99}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]\n0", b'{"layout": 1}', b'{"layout": 1}\n0', b'{"layout": 99}\n0', b'{"layout": 1}\nx']
+)
 def test_a_damaged_or_foreign_catalogue_is_named(tmp_path: Path, content: bytes) -> None:
     files = Files(str(tmp_path))
     reveal(files, Catalogue(1, 5))
