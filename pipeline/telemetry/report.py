@@ -77,7 +77,8 @@ def _way(month: Month) -> Markup:
     if times[0] is None:
         return ""
     parts = [
-        same(f" {percent} % ≤ ") + duration(seconds or 0) for percent, seconds in zip((50, 95, 99), times, strict=True)
+        same(f" {percent} % ≤ ") + duration(seconds or 0) + same(";" if percent < 99 else "")
+        for percent, seconds in zip((50, 95, 99), times, strict=True)
     ]
     return f"<p>{say(sum(parts, Both('from measured to published:', '計測から公開まで:')))}</p>"
 
